@@ -1,0 +1,15 @@
+# Everything comes from Debian 12; the list of packages is in `deps`.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(OpenSSL 3.0 REQUIRED COMPONENTS Crypto)
+find_package(Boost 1.81 REQUIRED)
+find_package(Protobuf REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(tomlplusplus REQUIRED)
+find_package(SQLite3 REQUIRED)
+find_package(nlohmann_json QUIET)
+pkg_check_modules(SYSTEMD IMPORTED_TARGET libsystemd)  # optional: readiness notification
+
+# The parser of untrusted bytes: the lite runtime, no reflection.
+add_library(keyd_protobuf INTERFACE)
+target_link_libraries(keyd_protobuf INTERFACE protobuf::libprotobuf-lite)

@@ -1,0 +1,139 @@
+#include "core/exchange/secure_channel.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
+#include "core/crypto/aead.h"
+#include "core/crypto/kdf.h"
+
+namespace keyd::exchange {
+namespace {
+
+constexpr std::string_view kTrafficC2s = "keyd/1 traffic c2s", kTrafficS2c = "keyd/1 traffic s2c";
+constexpr std::string_view kChain = "keyd/1 chain", kExporter = "keyd/1 exporter", kExport = "keyd/1 export";
+constexpr std::size_t kFreshSize = 32;
+
+Bytes info(std::string_view label, std::uint32_t number) {
+  Bytes out(label.begin(), label.end());
+  const auto octets = be32(number);
+  out.insert(out.end(), octets.begin(), octets.end());
+  return out;
+}
+
+std::array<std::uint8_t, kRecordHeader> header_of(RecordType type, std::uint32_t epoch, std::uint64_t counter) {
+  std::array<std::uint8_t, kRecordHeader> header{};
+  header[0] = static_cast<std::uint8_t>(type);
+  std::ranges::copy(be32(epoch), header.begin() + 1);
+  std::ranges::copy(be64(counter), header.begin() + 5);
+  return header;
+}
+
+std::array<std::uint8_t, crypto::kAeadNonceSize> nonce_of(ByteView iv, std::uint64_t counter) {
+  std::array<std::uint8_t, crypto::kAeadNonceSize> nonce{};
+  std::ranges::copy(iv, nonce.begin());
+  const auto octets = be64(counter);
+  for (std::size_t i = 0; i < octets.size(); ++i) nonce[4 + i] ^= octets[i];
+  return nonce;
+}
+
+Bytes joined(ByteView a, ByteView b) {
+  Bytes out(a.begin(), a.end());
+  out.insert(out.end(), b.begin(), b.end());
+  return out;
+}
+
+}  // namespace
+
+SecureChannel::SecureChannel(Role role, ByteView k1, ByteView k2, ByteView transcript_hash) : role_(role) {
+  secret::SecretBuffer both(k1.size() + k2.size());
+  std::ranges::copy(k1, both.reveal().begin());
+  std::ranges::copy(k2, both.reveal().begin() + static_cast<std::ptrdiff_t>(k1.size()));
+  crypto::hkdf_sha256(k1, transcript_hash, info(kTrafficC2s, 0), traffic(true));
+  crypto::hkdf_sha256(k2, transcript_hash, info(kTrafficS2c, 0), traffic(false));
+  crypto::hkdf_sha256(both.reveal(), transcript_hash, info(kChain, 0), chain());
+  crypto::hkdf_sha256(both.reveal(), transcript_hash, bytes_of(kExporter), exporter());
+}
+
+Result<Bytes> SecureChannel::seal(RecordType type, ByteView plaintext) {
+  if (dead_) return fail(Code::kRefused, "the channel has failed");
+  if (sent_ >= kStopAfter) return fail(Code::kExhausted, "the channel needs new keys");
+  const auto header = header_of(type, epoch_, sent_);
+  const ByteView keys = traffic(role_ == Role::kClient);
+  Bytes record(kRecordOverhead + plaintext.size());
+  std::ranges::copy(header, record.begin());
+  crypto::aead_seal(keys.first(crypto::kAeadKeySize), nonce_of(keys.subspan(crypto::kAeadKeySize), sent_), header,
+                    plaintext, MutableByteView(record).subspan(kRecordHeader));
+  ++sent_;
+  return record;
+}
+
+std::optional<secret::SecretBuffer> SecureChannel::open(RecordType type, ByteView record) {
+  if (dead_ || received_ >= kStopAfter) return std::nullopt;
+  const auto expected = header_of(type, epoch_, received_);
+  if (record.size() >= kRecordOverhead && std::ranges::equal(record.first(kRecordHeader), expected)) {
+    const ByteView keys = traffic(role_ == Role::kServer);
+    secret::SecretBuffer plaintext(record.size() - kRecordOverhead);
+    if (crypto::aead_open(keys.first(crypto::kAeadKeySize),
+                          nonce_of(keys.subspan(crypto::kAeadKeySize), received_), expected,
+                          record.subspan(kRecordHeader), plaintext.reveal())) {
+      ++received_;
+      return plaintext;
+    }
+  }
+  dead_ = true;
+  secret::wipe(keys_.reveal().data(), kKeyBlock);
+  return std::nullopt;
+}
+
+void SecureChannel::next_epoch(ByteView fresh) {
+  ++epoch_;
+  sent_ = received_ = 0;
+  secret::Secret<32, KeyBlockTag> previous;
+  std::ranges::copy(chain(), previous.reveal().begin());
+  crypto::hkdf_sha256(previous.reveal(), fresh, info(kChain, epoch_), chain());
+  crypto::hkdf_sha256(chain(), fresh, info(kTrafficC2s, epoch_), traffic(true));
+  crypto::hkdf_sha256(chain(), fresh, info(kTrafficS2c, epoch_), traffic(false));
+}
+
+void SecureChannel::advance(ByteView client_fresh, ByteView server_fresh) {
+  if (client_fresh.size() != kFreshSize || server_fresh.size() != kFreshSize) std::abort();
+  next_epoch(joined(client_fresh, server_fresh));
+}
+
+void SecureChannel::advance_for_new_image(ByteView client_fresh, ByteView server_fresh) {
+  advance(client_fresh, server_fresh);
+  crypto::hkdf_sha256(chain(), joined(client_fresh, server_fresh), bytes_of(kExporter), exporter());
+}
+
+Result<void> SecureChannel::export_key(std::string_view label, MutableByteView out) const {
+  if (label.size() > 255 || out.empty() || out.size() > crypto::kMaxHkdfOutput) {
+    return fail(Code::kInvalid, "an export needs a label of at most 255 octets and 1 to 8160 octets of room");
+  }
+  if (dead_) return fail(Code::kRefused, "the channel has failed");
+  Bytes what = info(kExport, static_cast<std::uint32_t>(label.size()));
+  what.insert(what.end(), label.begin(), label.end());
+  const auto size = be32(static_cast<std::uint32_t>(out.size()));
+  what.insert(what.end(), size.begin(), size.end());
+  crypto::hkdf_sha256(keys_.reveal().subspan(2 * kTraffic + 32, 32), {}, what, out);
+  return {};
+}
+
+secret::SecretBuffer SecureChannel::hand_over() const {
+  static_assert(kHandoverSize == 4 + kKeyBlock);
+  secret::SecretBuffer out(kHandoverSize);
+  std::ranges::copy(be32(epoch_), out.reveal().begin());
+  std::ranges::copy(keys_.reveal(), out.reveal().begin() + 4);
+  return out;
+}
+
+std::optional<SecureChannel> SecureChannel::take_over(ByteView octets) {
+  if (octets.size() != kHandoverSize) return std::nullopt;
+  SecureChannel channel(Role::kClient);
+  channel.epoch_ = read_be32(octets);
+  if (channel.epoch_ == 0) return std::nullopt;
+  std::ranges::copy(octets.subspan(4), channel.keys_.reveal().begin());
+  return channel;
+}
+
+}  // namespace keyd::exchange

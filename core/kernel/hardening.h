@@ -1,0 +1,17 @@
+// What a process does to itself so that others cannot look into it.
+#pragma once
+
+#include <cstdint>
+
+#include "core/base/error.h"
+
+namespace keyd::kernel {
+
+// No core file, no ptrace or /proc/PID/mem by processes of the same uid (PR_SET_DUMPABLE 0, RLIMIT_CORE 0).
+[[nodiscard]] Result<void> forbid_inspection();
+
+// No later execve can gain privileges (PR_SET_NO_NEW_PRIVS).
+[[nodiscard]] Result<void> forbid_new_privileges();
+
+
+}  // namespace keyd::kernel

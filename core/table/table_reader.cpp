@@ -1,0 +1,117 @@
+// The table is input from outside as far as its reader goes: every number taken from it is checked before it is
+// used as an offset, and the capacity is read once.
+#include "core/table/table_reader.h"
+
+#include <sys/stat.h>
+
+#include <bit>
+
+#include "core/base/clock.h"
+#include "core/kernel/namespaces.h"
+#include "core/table/table_memory.h"
+
+namespace keyd::table {
+
+namespace ipc = boost::interprocess;
+
+namespace {
+// Tries at a consistent copy. A writer is inside a record for some 20 ns; all the tries together stay under a
+// microsecond even when it was killed there.
+constexpr int kTries = 32;
+constexpr std::size_t kLargestTable = std::size_t{1} << 30;  // octets; ~5 million processes
+}  // namespace
+
+Result<TableReader> TableReader::map(int descriptor, std::size_t size) {
+  struct stat st {};
+  if (size < table_size(kBucketWidth) || size > kLargestTable || ::fstat(descriptor, &st) != 0 ||
+      (st.st_size != 0 && static_cast<std::size_t>(st.st_size) < size)) {
+    return fail(Code::kInvalid, "the task table has an impossible size");
+  }
+  ipc::mapped_region region;
+  try {
+    region = ipc::mapped_region(MappableDescriptor(descriptor), ipc::read_only, 0, size);
+  } catch (const ipc::interprocess_exception& e) {
+    return fail(Code::kBroken, std::string("cannot map the task table: ") + e.what());
+  }
+  const auto* const header = static_cast<const TableHeader*>(region.get_address());
+  const std::uint32_t capacity = header->capacity;
+  if (header->magic != kMagic || header->version != kLayoutVersion) {
+    return fail(Code::kInvalid, "not a task table of this version");
+  }
+  if (!std::has_single_bit(capacity) || capacity < kBucketWidth || table_size(capacity) > size) {
+    return fail(Code::kInvalid, "the task table's capacity does not fit its size");
+  }
+  return TableReader(std::move(region), capacity);
+}
+
+TableReader::TableReader(ipc::mapped_region region, std::uint32_t capacity)
+    : region_(std::move(region)),
+      capacity_(capacity),
+      arrays_(TableArrays::at(region_.get_address(), capacity)),
+      pids_are_ours_(kernel::own_namespaces().pid == arrays_.header->pid_namespace) {}
+
+bool TableReader::stale() const { return arrays_.header->alive_until.load(std::memory_order_acquire) < boot_now(); }
+
+LookupOutcome TableReader::copy(std::size_t slot_number, TaskView& out) const {
+  const TaskSlot& slot = arrays_.slots[slot_number];
+  std::array<std::uint64_t, kRecordWords> words;
+  for (int i = 0; i < kTries; ++i) {
+    const std::uint64_t before = slot.sequence.load(std::memory_order_acquire);
+    if ((before & 1) != 0) continue;
+    const std::uint64_t word = slot.word.load(std::memory_order_acquire);
+    for (std::size_t w = 0; w < kRecordWords; ++w) words[w] = slot.record[w].load(std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (slot.sequence.load(std::memory_order_relaxed) != before) continue;
+    if (slot.word.load(std::memory_order_relaxed) != word) continue;
+    out.word = StateWord::unpack(word);
+    out.record = std::bit_cast<TaskRecord>(words);
+    if (out.record.user_size > kMaxNameOctets) return LookupOutcome::kBusy;
+    const BootTime now = boot_now();
+    if (arrays_.header->alive_until.load(std::memory_order_relaxed) < now) return LookupOutcome::kStale;
+    if (out.word.state == TaskState::kNone) return LookupOutcome::kAbsent;
+    if (out.word.state == TaskState::kComplete && out.record.expires <= now) {
+      out.word.state = TaskState::kExpired;
+      out.record.reason = Reason::kLifetime;
+    }
+    return LookupOutcome::kFound;
+  }
+  return LookupOutcome::kBusy;
+}
+
+LookupOutcome TableReader::find_by_inode(std::uint64_t inode, TaskView& out) const {
+  if (inode == 0) return LookupOutcome::kAbsent;
+  const std::size_t first = bucket_of(inode, capacity_) * kBucketWidth;
+  for (std::size_t i = first; i < first + kBucketWidth; ++i) {
+    if (arrays_.inode_index[i].load(std::memory_order_acquire) != inode) continue;
+    const LookupOutcome outcome = copy(i, out);
+    // The slot may have been given to another process between the index and the record.
+    if (outcome == LookupOutcome::kFound && out.record.inode != inode) continue;
+    return outcome;
+  }
+  return stale() ? LookupOutcome::kStale : LookupOutcome::kAbsent;
+}
+
+LookupOutcome TableReader::find_by_pid(std::uint32_t pid, TaskView& out) const {
+  if (!pids_are_ours_) return LookupOutcome::kOtherNamespace;
+  const std::size_t first = bucket_of(pid, capacity_) * kBucketWidth;
+  for (std::size_t i = first; i < first + kBucketWidth; ++i) {
+    const std::uint64_t entry = arrays_.pid_index[i].load(std::memory_order_acquire);
+    const std::uint64_t slot = (entry & 0xffffffff) - 1;
+    if (entry == 0 || entry >> 32 != pid || slot >= capacity_) continue;
+    const LookupOutcome outcome = copy(slot, out);
+    if (outcome == LookupOutcome::kAbsent) continue;
+    if (outcome == LookupOutcome::kFound && out.record.pid != pid) continue;
+    return outcome;
+  }
+  return stale() ? LookupOutcome::kStale : LookupOutcome::kAbsent;
+}
+
+void TableReader::for_each(const std::function<void(const TaskView&)>& visit) const {
+  TaskView view;
+  for (std::size_t i = 0; i < capacity_; ++i) {
+    if (arrays_.inode_index[i].load(std::memory_order_acquire) == 0) continue;
+    if (copy(i, view) == LookupOutcome::kFound) visit(view);
+  }
+}
+
+}  // namespace keyd::table

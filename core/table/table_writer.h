@@ -1,0 +1,68 @@
+// The only writer of the task table. Every change of a record's state is a compare-and-swap on its word and one of
+// the legal transitions below; anything else is refused and changes nothing. Single-threaded.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "core/base/clock.h"
+#include "core/base/error.h"
+#include "core/table/table_memory.h"
+#include "core/table/task_table_layout.h"
+
+namespace keyd::table {
+
+// The transitions that exist (docs/architecture.md has them as a drawing).
+[[nodiscard]] bool is_legal(TaskState from, TaskState to);
+
+// Names one binding of one slot. Stale once the slot was freed or bound again: every operation on it then fails.
+struct TaskHandle {
+  std::uint32_t slot = 0;
+  std::uint32_t generation = 0;
+};
+
+class TableWriter {
+ public:
+  // Lays an empty table into `memory`, which must hold table_size(capacity) octets. `capacity` is a power of two,
+  // at least kBucketWidth.
+  TableWriter(std::unique_ptr<TableMemory> memory, std::uint32_t capacity, Tier tier, std::uint64_t keyd_inode);
+
+  [[nodiscard]] int reader_descriptor() const { return memory_->reader_descriptor(); }
+  [[nodiscard]] std::size_t size() const { return memory_->size(); }
+  [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
+  [[nodiscard]] std::uint64_t used() const { return arrays_.header->used.load(std::memory_order_relaxed); }
+  [[nodiscard]] Tier tier() const { return arrays_.header->tier; }
+
+  // Readers take the table's word until `validity` from now. Call several times within kHeartbeatValidity.
+  void heartbeat(std::uint64_t validity = kHeartbeatValidity);
+  // Readers take nothing in the table for true from now on.
+  void mark_down();
+
+  // A new record, PENDING. kExhausted when its bucket of either index is full; kRefused when the process has one.
+  [[nodiscard]] Result<TaskHandle> bind(const TaskRecord& record);
+
+  // Moves a record from `from` to `to`, setting flags and reason. False, with nothing changed, when the handle is
+  // stale, the state is not `from`, or the transition is not legal.
+  [[nodiscard]] bool transition(TaskHandle handle, TaskState from, TaskState to, std::uint8_t flags, Reason reason);
+  // Replaces the flags of a record that is in `state`. False when it is not.
+  [[nodiscard]] bool set_flags(TaskHandle handle, TaskState state, std::uint8_t flags);
+  // Replaces what the record says beside its state. `record.inode` and `pid` must be as bound. False when stale.
+  [[nodiscard]] bool update(TaskHandle handle, const TaskRecord& record);
+  // Frees the slot: no record of the process is left. False when stale.
+  bool free(TaskHandle handle);
+
+  [[nodiscard]] std::optional<StateWord> state(TaskHandle handle) const;
+  [[nodiscard]] std::optional<TaskRecord> record(TaskHandle handle) const;
+
+ private:
+  [[nodiscard]] bool is_current(TaskHandle handle) const;
+  void write_record(TaskSlot& slot, const TaskRecord& record);
+  void changed() { arrays_.header->changes.fetch_add(1, std::memory_order_release); }
+
+  std::unique_ptr<TableMemory> memory_;
+  std::uint32_t capacity_;
+  TableArrays arrays_;
+};
+
+}  // namespace keyd::table

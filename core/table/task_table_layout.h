@@ -1,0 +1,168 @@
+// The task table as it lies in shared memory: plain data, fixed offsets, no pointer, no lock, no secret and nothing
+// derived from one. One process writes (keyd); anybody with the descriptor reads. docs/architecture.md, "The task
+// table", tells how to read it from another language.
+//
+//   TableHeader                  one page
+//   inode_index[capacity]        u64: the pidfs inode of the record in slot i, 0 when the slot is free
+//   pid_index[capacity]          u64: pid << 32 | slot + 1, 0 when free
+//   slots[capacity]              TaskSlot
+//
+// Both indexes are buckets of kBucketWidth entries: a key lives in the bucket that its hash names and nowhere else,
+// so there are no probing chains and no tombstones, and a full bucket is a refusal.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "core/base/untrusted_text.h"
+#include "core/wire/limits.h"
+
+namespace keyd::table {
+
+inline constexpr std::uint64_t kMagic = 0x314c42544459454b;  // "KEYDTBL1", little-endian
+inline constexpr std::uint32_t kLayoutVersion = 1;
+inline constexpr std::size_t kBucketWidth = 16;
+inline constexpr std::size_t kHeaderSize = 4096;
+
+// A living keyd renews TableHeader::alive_until this far ahead, several times within it.
+inline constexpr std::uint64_t kHeartbeatValidity = 3'000'000'000;  // ns
+
+enum class TaskState : std::uint8_t { kNone, kPending, kComplete, kExpired, kRevoked, kFailed };
+
+// Beside the state.
+enum TaskFlag : std::uint8_t {
+  kChangeDue = 1,
+  kReauthenticating = 2,
+  kPlannedExec = 4,
+};
+
+// Why a record is in its state. Values are part of the layout: append only.
+enum class Reason : std::uint8_t {
+  kNone,
+  kExchange,            // the exchange itself: began, succeeded
+  kWrongProof,          // wrong password, unknown user … (the audit log says which)
+  kDeadline,            // the exchange took too long
+  kLifetime,            // the session's time is over
+  kEnded,               // the process said so
+  kConnectionClosed,    // its connection ended
+  kExec,                // it executed another program
+  kCredentialsChanged,  // a uid, gid or capability of it changed
+  kAdministrator,
+  kPlanExpired,         // a planned exec did not come or was not adopted in time
+  kWatchLost,           // exec events were lost: nobody can say what it executes
+  kShutdown,            // keyd stopped
+};
+
+enum class Scheme : std::uint8_t { kNone, kChallenge, kKryptoknight, kSrp };
+enum class Suite : std::uint8_t { kNone, kModern, kHistoric };
+
+// What keeps the table true, best last. kKernelTgid and kKernel are places kept for the kernel tier.
+enum class Tier : std::uint8_t { kNone, kPidfd, kWatch, kKernelTgid, kKernel };
+
+// How soon a record falls after its cause.
+enum class Revocation : std::uint8_t {
+  kNever,
+  kOnContact,     // when the process next speaks to keyd, or a reader checks
+  kAsynchronous,  // within moments, by keyd
+  kSynchronous,   // before the system call that caused it returns
+};
+
+struct Strength {
+  Revocation exec, exit, credentials;
+};
+
+// A slot's word: generation << 32 | flags << 8 | state. The generation counts bindings of the slot, so that a
+// transition meant for an earlier binding cannot hit a later one.
+struct StateWord {
+  TaskState state = TaskState::kNone;
+  std::uint8_t flags = 0;
+  std::uint32_t generation = 0;
+
+  static constexpr StateWord unpack(std::uint64_t word) {
+    return {static_cast<TaskState>(word & 0xff), static_cast<std::uint8_t>(word >> 8),
+            static_cast<std::uint32_t>(word >> 32)};
+  }
+  [[nodiscard]] constexpr std::uint64_t pack() const {
+    return std::uint64_t{generation} << 32 | std::uint64_t{flags} << 8 | static_cast<std::uint64_t>(state);
+  }
+};
+
+// What a record says beside its state word. Times are CLOCK_BOOTTIME nanoseconds, 0 for "not yet".
+struct TaskRecord {
+  std::uint64_t inode = 0;  // pidfs inode: the process
+  std::uint32_t pid = 0;    // in keyd's pid namespace; for people
+  std::uint32_t uid = 0, gid = 0;  // effective, when the record was made
+  std::uint32_t host = 0;   // 0: this host
+  std::uint32_t exec_generation = 0;  // planned execs it has survived
+  Scheme scheme = Scheme::kNone;
+  Suite suite = Suite::kNone;
+  Tier tier = Tier::kNone;
+  Reason reason = Reason::kNone;
+  std::uint64_t pending_since = 0, complete_since = 0, expires = 0;
+  std::uint64_t records = 0, octets = 0;  // sealed records and their plaintext octets, both directions
+  std::uint32_t exchanges = 0;            // attempts by this process
+  std::uint32_t epoch = 0;                // of the traffic keys
+  std::array<std::uint8_t, wire::kSessionIdSize> session_id{};
+  std::uint8_t user_size = 0;
+  std::array<std::uint8_t, 7> reserved{};
+  std::array<char, kMaxNameOctets> user{};
+};
+static_assert(sizeof(TaskRecord) == 168 && alignof(TaskRecord) == 8);
+static_assert(offsetof(TaskRecord, pending_since) == 32 && offsetof(TaskRecord, session_id) == 80 &&
+              offsetof(TaskRecord, user_size) == 96 && offsetof(TaskRecord, user) == 104);
+
+inline constexpr std::size_t kRecordWords = sizeof(TaskRecord) / 8;
+
+// One process. `sequence` is odd while the record is being written; the record is copied word by word.
+struct alignas(64) TaskSlot {
+  std::atomic<std::uint64_t> word;
+  std::atomic<std::uint64_t> sequence;
+  std::array<std::atomic<std::uint64_t>, kRecordWords> record;
+};
+static_assert(sizeof(TaskSlot) == 192 && std::atomic<std::uint64_t>::is_always_lock_free);
+// With its two index entries a process costs 208 octets (targets: at most 256).
+
+struct TableHeader {
+  std::uint64_t magic;
+  std::uint32_t version;
+  std::uint32_t capacity;          // slots; a power of two and a multiple of kBucketWidth
+  std::uint64_t pid_namespace;     // nsfs inodes of keyd's own namespaces: pids and uids are numbers of these
+  std::uint64_t user_namespace;
+  std::uint64_t keyd_inode;        // pidfs inode of the writer
+  std::uint32_t keyd_pid;
+  Tier tier;
+  Strength strength;               // of this tier
+  std::atomic<std::uint64_t> alive_until;  // CLOCK_BOOTTIME ns; past it, or 0, nothing in the table counts
+  std::atomic<std::uint64_t> used;         // slots in use
+  std::atomic<std::uint64_t> changes;      // grows by one with every change of any record
+};
+static_assert(offsetof(TableHeader, alive_until) == 48 && sizeof(TableHeader) == 72);
+
+// Octets of a whole table.
+constexpr std::size_t table_size(std::size_t capacity) {
+  return kHeaderSize + capacity * (2 * sizeof(std::uint64_t) + sizeof(TaskSlot));
+}
+
+// Which bucket a pidfs inode or a pid belongs to. Fibonacci hashing: both come in runs.
+constexpr std::size_t bucket_of(std::uint64_t key, std::size_t capacity) {
+  const std::uint64_t mixed = key * 0x9e3779b97f4a7c15u;
+  return static_cast<std::size_t>((mixed >> 32) & (capacity / kBucketWidth - 1));
+}
+
+// The three arrays behind the header of a table at `base`.
+struct TableArrays {
+  TableHeader* header;
+  std::atomic<std::uint64_t>* inode_index;
+  std::atomic<std::uint64_t>* pid_index;
+  TaskSlot* slots;
+
+  static TableArrays at(void* base, std::size_t capacity) {
+    auto* const start = static_cast<std::uint8_t*>(base);
+    auto* const index = reinterpret_cast<std::atomic<std::uint64_t>*>(start + kHeaderSize);
+    return {static_cast<TableHeader*>(base), index, index + capacity, reinterpret_cast<TaskSlot*>(index + 2 * capacity)};
+  }
+};
+
+}  // namespace keyd::table
