@@ -8,6 +8,7 @@ find_package(spdlog REQUIRED)
 find_package(tomlplusplus REQUIRED)
 find_package(SQLite3 REQUIRED)
 find_package(nlohmann_json QUIET)
+pkg_check_modules(LIBCAP REQUIRED IMPORTED_TARGET libcap)
 pkg_check_modules(SYSTEMD IMPORTED_TARGET libsystemd)  # optional: readiness notification
 
 # The parser of untrusted bytes: the lite runtime, no reflection.

@@ -89,6 +89,8 @@ class ChallengeServer {
 
   [[nodiscard]] const wire::ChallengeStart& choice() const { return start_; }
   [[nodiscard]] const std::string& session_id() const { return numbers_.session_id(); }
+  [[nodiscard]] ByteView nonce1() const { return bytes_of(numbers_.nonce1()); }
+  [[nodiscard]] ByteView nonce2() const { return bytes_of(numbers_.nonce2()); }
 
  private:
   enum class State { kIdle, kChallenged, kProved, kDone, kFailed };

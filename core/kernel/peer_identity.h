@@ -21,7 +21,7 @@ struct PeerIdentity {
 
 enum class PeerOutcome {
   kOk,
-  kUnsupported,     // the kernel lacks SO_PEERPIDFD (6.5), pidfs (6.9) or PIDFD_GET_INFO (6.13)
+  kUnsupported,     // the kernel lacks SO_PEERPIDFD (6.5) or pidfs (6.9)
   kGone,            // the process that connected has exited
   kOtherNamespace,  // a sibling pid namespace: it has no number here
   kFailed,          // a system call failed in another way

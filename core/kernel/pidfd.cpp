@@ -6,6 +6,10 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
+#include <array>
+
+#include "core/kernel/proc_file.h"
+
 namespace keyd::kernel {
 namespace {
 
@@ -21,6 +25,29 @@ struct KernelPidfdInfo {
 static_assert(sizeof(KernelPidfdInfo) == 64);
 constexpr std::uint64_t kInfoPid = 1, kInfoCredentials = 2;
 constexpr unsigned long kPidfdGetInfo = _IOWR(0xFF, 11, KernelPidfdInfo);
+
+// Linux 6.9 to 6.12, which lack PIDFD_GET_INFO: the same facts from the pidfd's fdinfo and the process's status. The
+// number is the process's own as long as the pidfd says afterwards that it has not exited.
+PidfdOutcome query_by_proc(int pidfd, PidfdInfo& out) {
+  const auto fdinfo = read_proc_file("/proc/self/fdinfo/" + std::to_string(pidfd));
+  const auto pid = fdinfo ? proc_field(*fdinfo, "Pid:") : std::nullopt;
+  std::array<std::int64_t, 1> number{};
+  if (!pid || !parse_numbers(*pid, number)) return PidfdOutcome::kUnsupported;
+  if (number[0] == -1) return PidfdOutcome::kGone;
+  if (number[0] <= 0) return PidfdOutcome::kOtherNamespace;
+  const auto status = read_proc_file("/proc/" + std::to_string(number[0]) + "/status");
+  if (has_exited(pidfd)) return PidfdOutcome::kGone;
+  const auto uid_line = status ? proc_field(*status, "Uid:") : std::nullopt;
+  const auto gid_line = status ? proc_field(*status, "Gid:") : std::nullopt;
+  std::array<std::int64_t, 4> u{}, g{};  // real, effective, saved, file system
+  if (!uid_line || !gid_line || !parse_numbers(*uid_line, u) || !parse_numbers(*gid_line, g)) {
+    return PidfdOutcome::kFailed;
+  }
+  const auto id = [](std::int64_t v) { return static_cast<std::uint32_t>(v); };
+  out.pid = id(number[0]);
+  out.ids = {id(u[0]), id(g[0]), id(u[1]), id(g[1]), id(u[2]), id(g[2]), id(u[3]), id(g[3])};
+  return PidfdOutcome::kAlive;
+}
 
 }  // namespace
 
@@ -50,7 +77,7 @@ PidfdOutcome query_pidfd(int pidfd, PidfdInfo& out) {
       case ESRCH: return PidfdOutcome::kGone;
       case EREMOTE: return PidfdOutcome::kOtherNamespace;
       case ENOTTY:
-      case EINVAL: return PidfdOutcome::kUnsupported;
+      case EINVAL: return query_by_proc(pidfd, out);
       default: return PidfdOutcome::kFailed;
     }
   }

@@ -28,7 +28,7 @@ enum class PidfdOutcome {
   kAlive,
   kGone,            // exited (also while it waits to be reaped)
   kOtherNamespace,  // it lives where we cannot see its numbers (EREMOTE)
-  kUnsupported,     // this kernel lacks PIDFD_GET_INFO (before 6.13)
+  kUnsupported,     // this kernel tells neither by PIDFD_GET_INFO (6.13) nor in fdinfo
   kFailed,
 };
 
@@ -37,13 +37,13 @@ enum class PidfdOutcome {
 // The pidfs inode, or nothing where `pidfd` is not on pidfs: before Linux 6.9 all pidfds share one inode.
 [[nodiscard]] std::optional<std::uint64_t> pidfs_inode(int pidfd);
 
-// PIDFD_GET_INFO, then a poll: a zombie still has numbers but counts as gone.
+// PIDFD_GET_INFO (before 6.13: /proc), then a poll: a zombie still has numbers but counts as gone.
 [[nodiscard]] PidfdOutcome query_pidfd(int pidfd, PidfdInfo& out);
 
 // True once the process has exited, reaped or not. One poll(2).
 [[nodiscard]] bool has_exited(int pidfd);
 
-// True when the calling kernel has pidfs inodes and PIDFD_GET_INFO: without them keyd cannot name a process.
+// True when this kernel has pidfs inodes (6.9) and tells a pidfd's ids: without them keyd cannot name a process.
 [[nodiscard]] bool process_identity_supported();
 
 }  // namespace keyd::kernel

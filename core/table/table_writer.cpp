@@ -22,14 +22,15 @@ constexpr std::uint8_t mask(std::initializer_list<TaskState> states) {
 }
 
 using enum TaskState;
-// Row: from. COMPLETE is reached from PENDING alone, or from itself by a re-authentication.
+// Row: from. COMPLETE is reached from PENDING alone, or from itself by a re-authentication. A record that has ended
+// never lives again: the next exchange of its process binds a new one.
 constexpr std::array<std::uint8_t, 6> kLegal{
-    mask({kPending}),                                       // NONE: bind
-    mask({kComplete, kFailed, kRevoked, kNone}),            // PENDING
-    mask({kComplete, kExpired, kRevoked, kNone}),           // COMPLETE
-    mask({kPending, kNone}),                                // EXPIRED
-    mask({kPending, kNone}),                                // REVOKED
-    mask({kPending, kNone}),                                // FAILED
+    mask({kPending}),                              // NONE: bind
+    mask({kComplete, kFailed, kRevoked, kNone}),   // PENDING
+    mask({kComplete, kExpired, kRevoked, kNone}),  // COMPLETE
+    mask({kNone}),                                 // EXPIRED
+    mask({kNone}),                                 // REVOKED
+    mask({kNone}),                                 // FAILED
 };
 
 // A free entry in the key's bucket, or nothing when it is full.
@@ -118,9 +119,9 @@ bool TableWriter::transition(TaskHandle handle, TaskState from, TaskState to, st
   if (!explained) return false;
   explained->reason = reason;
   const std::uint64_t wanted = StateWord{to, flags, handle.generation}.pack();
-  if (to == kComplete || to == kPending) write_record(slot, *explained);
+  if (to == kComplete) write_record(slot, *explained);
   if (!slot.word.compare_exchange_strong(expected, wanted, std::memory_order_acq_rel)) return false;
-  if (to != kComplete && to != kPending) write_record(slot, *explained);
+  if (to != kComplete) write_record(slot, *explained);
   changed();
   return true;
 }

@@ -1,0 +1,42 @@
+// The audit log: one line for each thing that happened to a user, a process or a secret; text or JSON. It is the
+// only place where the reason of a refusal is told. No secret and nothing derived from one; every name escaped.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/base/error.h"
+#include "core/base/unique_fd.h"
+#include "keyd/config.h"
+
+namespace keyd::daemon {
+
+// What an event says; fields left empty do not appear.
+struct AuditEvent {
+  std::string_view event;  // "exchange.complete", "record.revoked", "credential.released", …
+  std::string user;
+  std::optional<std::uint32_t> uid;
+  std::optional<std::uint32_t> pid;
+  std::optional<std::uint64_t> inode;
+  std::string scheme, suite;
+  std::string session;  // hexadecimal session id
+  std::string reason;
+  std::string object;  // the credential's name, the administrator's verb …
+};
+
+class Audit {
+ public:
+  // `file` empty: standard error. kBroken when it cannot be opened.
+  [[nodiscard]] static Result<Audit> open(AuditFormat format, const std::string& file);
+  // Writes the line. A line that cannot be written (disk full) is told in the diagnostic log, with its event.
+  void write(const AuditEvent& event);
+
+ private:
+  Audit(AuditFormat format, UniqueFd file) : format_(format), file_(std::move(file)) {}
+  AuditFormat format_;
+  UniqueFd file_;  // invalid: standard error
+};
+
+}  // namespace keyd::daemon

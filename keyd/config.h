@@ -1,0 +1,58 @@
+// keyd's configuration: one TOML file and its drop-ins (FILE.d/*.toml, in name order, later ones win). An unknown
+// key, a value of the wrong kind or out of its range is an error that names file, line and key. docs/man/keyd.toml.5.md
+// describes every key; the defaults stand here.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "core/base/error.h"
+#include "core/table/task_table_layout.h"
+
+namespace keyd::daemon {
+
+enum class TierChoice { kAuto, kWatch, kPidfd };
+enum class TableAccess { kEveryone, kAdministrators };
+enum class AuditFormat { kText, kJson };
+
+struct Config {
+  // [daemon]
+  std::string user;                       // account to run as; empty: stay as started, without capabilities
+  std::string server_name = "localhost";  // what clients must have been configured to reach
+  std::string admin_group;                // its members may use admin.sock; empty: root (and keyd's own user) alone
+  std::string log_level = "info";
+  TierChoice tier = TierChoice::kAuto;
+
+  // [table]
+  std::uint32_t table_capacity = 16384;  // processes; a power of two, 16 … 1048576
+  TableAccess table_access = TableAccess::kEveryone;
+
+  // [session]
+  std::chrono::seconds pending_deadline{30};
+  std::chrono::seconds lifetime{std::chrono::hours(12)};
+  std::chrono::seconds plan_deadline{10};  // from a planned exec's announcement to its adoption
+  std::chrono::seconds linger{60};         // how long an ended record of a living process stays to be seen
+
+  // [historic]
+  bool historic_enabled = false;   // beside it a user needs --allow-historic
+  bool resident_passwords = false;  // keep those users' clear passwords in locked memory (claim 14)
+
+  // [limits]
+  std::uint32_t connections = 16384;         // in all; also bounded by RLIMIT_NOFILE
+  std::uint32_t connections_per_uid = 4096;
+  std::uint32_t pending_per_uid = 64;
+  std::uint32_t records_per_uid = 4096;
+
+  // [audit]
+  AuditFormat audit_format = AuditFormat::kText;
+  std::string audit_file;  // empty: standard error
+
+  // [noise]
+  bool raw_noise = true;  // mix RDSEED and /dev/hwrng in, beside getrandom(2)
+};
+
+// Reads `path` and its drop-ins over the defaults. A missing file is an error only when `required`.
+[[nodiscard]] Result<Config> load_config(const std::string& path, bool required);
+
+}  // namespace keyd::daemon

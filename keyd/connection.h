@@ -1,0 +1,91 @@
+// One connection: its process, its phase, and what it holds. Receives a packet, checks its sender, hands it to the
+// server, and receives no other before that one is answered; so a peer makes keyd hold one request at a time, and
+// nobody waits for it. Event loop only.
+#pragma once
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/exchange/challenge.h"
+#include "core/exchange/secure_channel.h"
+#include "core/kernel/peer_identity.h"
+#include "core/wire/message_codec.h"
+#include "keyd/quota.h"
+
+namespace keyd::daemon {
+
+class Server;
+
+// What a connection may ask depends on where it is (request_table.h).
+enum class Phase : std::uint8_t {
+  kFresh = 1,        // connected, or an exchange failed
+  kChallenged = 2,   // the numbers are out; its proof is awaited
+  kEstablished = 4,  // its process is COMPLETE by an exchange on this connection
+  kHandedOver = 8,   // an exec was announced; only the new image's adoption is awaited
+  kAdmin = 16,       // on admin.sock
+  kSecret = 32,      // on admin.sock: a raw secret is awaited
+  kClosed = 64,
+};
+
+enum class Door { kClients, kAdministrators };
+
+// An established session's end of the conversation.
+struct Session {
+  exchange::SecureChannel channel;
+  std::string id;       // 16 octets
+  std::string user;
+  std::string user_id;  // of the store
+};
+
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(Server& server, UniqueFd socket, Door door, kernel::PeerIdentity peer, Charge charge);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // Begins to receive.
+  void start();
+
+  // Answers the packet in hand and goes on receiving. One reply a packet.
+  void reply(wire::ServerPacket& packet, int descriptor = -1);
+  void reply(Bytes packet, int descriptor = -1);
+  void reply(wire::AdminReply& packet);
+  // Answers, and closes once the answer has left. Also for a packet that nobody asked for.
+  void refuse(wire::RefusalCode code, std::string text);
+  // Answers with something sealed.
+  void reply_sealed(const wire::SessionReply& message, ByteView payload = {});
+  // After the answer has left the connection closes.
+  void close_after_reply() { closing_ = true; }
+  // Closes now; tells the server.
+  void close();
+
+  [[nodiscard]] const kernel::PeerIdentity& peer() const { return peer_; }
+  [[nodiscard]] Door door() const { return door_; }
+  [[nodiscard]] int socket() { return socket_.native_handle(); }
+  [[nodiscard]] bool closed() const { return phase == Phase::kClosed; }
+
+  Phase phase;
+  std::unique_ptr<exchange::ChallengeServer> exchange;  // while Challenged
+  std::unique_ptr<Session> session;                     // while Established, HandedOver, and during a renewal
+  std::unique_ptr<wire::AdminRequest> awaiting_secret;  // while Secret
+
+ private:
+  void wait_for_packet();
+  void on_readable();
+  [[nodiscard]] bool accept_sender(const wire::SenderMark& mark);
+  void send(Bytes packet, int descriptor);
+  void finish_reply();
+
+  Server& server_;
+  boost::asio::posix::stream_descriptor socket_;
+  kernel::PeerIdentity peer_;  // its pidfd is closed: one pidfd a process, not a connection (task_registry.h)
+  Charge charge_;
+  Door door_;
+  bool closing_ = false;
+  bool receiving_ = false;  // a wait for the next packet is under way
+};
+
+}  // namespace keyd::daemon

@@ -1,0 +1,193 @@
+// The `challenge` exchange as keyd serves it (core/exchange/challenge.h has the conversation), and the table's
+// descriptor. Nothing that a client can see here depends on whether its user exists, before its proof has been judged,
+// and then the answer is one and the same Denied.
+#include <fmt/format.h>
+
+#include "core/crypto/random.h"
+#include "core/table/task_terms.h"
+#include "keyd/request_handlers.h"
+#include "keyd/server.h"
+
+namespace keyd::daemon {
+namespace {
+
+using table::Reason;
+
+table::Suite suite_of(wire::Suite suite) {
+  return suite == wire::SUITE_HISTORIC ? table::Suite::kHistoric : table::Suite::kModern;
+}
+
+// What keyd offers to nobody, or not here: told plainly, for it says nothing about the user.
+bool refuse_by_policy(Server& server, Connection& connection, const wire::ChallengeStart& start) {
+  if (const auto checked = exchange::check_choice(start); !checked) {
+    connection.refuse(wire::REFUSAL_MALFORMED, checked.error().detail);
+    return true;
+  }
+  if (start.suite() == wire::SUITE_HISTORIC && !server.config().historic_enabled) {
+    connection.refuse(wire::REFUSAL_POLICY, "this keyd does not offer historic suites (historic.enabled in its configuration)");
+    return true;
+  }
+  if (start.server_name() != server.config().server_name) {
+    connection.refuse(wire::REFUSAL_WRONG_SERVER, "this keyd goes by another server name than the client was configured to reach");
+    return true;
+  }
+  return false;
+}
+
+void refuse_begin(Connection& connection, BeginOutcome outcome) {
+  switch (outcome) {
+    case BeginOutcome::kAlready:
+      connection.refuse(wire::REFUSAL_ALREADY, "this process has a session or a pending exchange; end it first, or renew it");
+      return;
+    case BeginOutcome::kNotRenewed:
+      connection.refuse(wire::REFUSAL_GONE, "there is no such session of this process and user to renew");
+      return;
+    case BeginOutcome::kFull:
+      connection.refuse(wire::REFUSAL_BUSY, "the task table or this user's share of it is full; try again later");
+      return;
+    case BeginOutcome::kGone:
+    case BeginOutcome::kPending: break;
+  }
+  connection.refuse(wire::REFUSAL_SENDER, "the process that connected is gone or has changed its credentials");
+}
+
+// Why a proof is refused: for the audit log alone. Empty: it is not.
+std::string_view inadmissible(const StoredUser* user, table::Suite suite) {
+  if (user == nullptr) return "unknown-user";
+  if (user->state == UserState::kDisabled) return "user-disabled";
+  if (user->state == UserState::kLocked) return "user-locked";
+  if ((user->schemes & scheme_bit(table::Scheme::kChallenge)) == 0) return "scheme-not-enrolled";
+  if (suite == table::Suite::kHistoric && !user->allow_historic) return "historic-not-allowed";
+  return {};
+}
+
+void deny(Server& server, Connection& connection, const std::string& user, std::string_view reason) {
+  AuditEvent event;
+  event.event = "exchange.denied";
+  event.user = user;
+  event.uid = connection.peer().ids.euid;
+  event.pid = connection.peer().pid;
+  event.inode = connection.peer().inode;
+  event.scheme = "challenge";
+  event.suite = table::name_of(suite_of(connection.exchange->choice().suite()));
+  event.reason = reason;
+  server.audit().write(event);
+  connection.exchange.reset();
+  // A renewal that failed leaves the session, and this connection as its owner.
+  if (connection.session == nullptr) server.disown(connection);
+  server.tasks().fail(connection.peer().inode, Reason::kWrongProof);
+  connection.phase = connection.session != nullptr ? Phase::kEstablished : Phase::kFresh;
+  wire::ServerPacket packet;
+  packet.mutable_denied();
+  connection.reply(packet);
+}
+
+// Steps 4 and 5, with the user's record as it stands now.
+void judge_proof(Server& server, Connection& connection, ByteView packet, ByteView record, const StoredUser* user) {
+  exchange::ChallengeServer& machine = *connection.exchange;
+  const std::string name = machine.choice().user();
+  const std::string_view obstacle = inadmissible(user, suite_of(machine.choice().suite()));
+  // Who may not log in is tried with the stand-in's password: as much work, and no proof fits it.
+  const auto password = server.passwords().password_of(obstacle.empty() ? user : nullptr);
+  if (!password) {
+    connection.refuse(wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why");
+    return;
+  }
+  const auto verified = machine.verify(packet, record, *password);
+  server.passwords().done();
+  if (!verified || !obstacle.empty()) {
+    deny(server, connection, name, obstacle.empty() ? "wrong-proof" : obstacle);
+    return;
+  }
+  const BootTime latest_end = boot_now() + static_cast<std::uint64_t>(server.config().lifetime.count()) * kSecond;
+  if (!server.nonces().admit(name, machine.nonce1(), machine.nonce2(), latest_end)) {
+    deny(server, connection, name, "repeated-short-numbers");
+    return;
+  }
+  // The claim's "modify the task structure … to reflect the completion". Refused: an exec, an exit, a deadline or an
+  // administrator came between, and the exchange has failed.
+  if (!server.tasks().complete(connection.peer().inode)) {
+    connection.refuse(wire::REFUSAL_GONE, "the process changed while the exchange ran; authenticate again");
+    return;
+  }
+  auto confirmation = machine.confirm();
+  if (!confirmation) {
+    connection.refuse(wire::REFUSAL_INTERNAL, "keyd cannot confirm the exchange");
+    return;
+  }
+  connection.session = std::make_unique<Session>(
+      Session{machine.take_channel(), machine.session_id(), user->name, user->id});
+  connection.exchange.reset();
+  connection.phase = Phase::kEstablished;
+  connection.reply(std::move(*confirmation));
+}
+
+}  // namespace
+
+void handle_challenge_start(Server& server, Connection& connection, const ClientRequest& request) {
+  const wire::ChallengeStart& start = request.message.challenge_start();
+  if (refuse_by_policy(server, connection, start)) return;
+  if (!server.noise().trustworthy()) {
+    connection.refuse(wire::REFUSAL_INTERNAL, "keyd has no random numbers; its log says why");
+    return;
+  }
+
+  kernel::PeerIdentity peer;
+  const auto identified = kernel::identify_peer(connection.socket(), peer);
+  if (identified != kernel::PeerOutcome::kOk || peer.inode != connection.peer().inode) {
+    refuse_begin(connection, BeginOutcome::kGone);
+    return;
+  }
+  auto machine = std::make_unique<exchange::ChallengeServer>();
+  auto numbers = machine->challenge(request.packet, start, crypto::fill_random, [&](ByteView n1, ByteView n2) {
+    return server.nonces().is_unused(start.user(), n1, n2);
+  });
+  if (!numbers) {
+    connection.refuse(wire::REFUSAL_BUSY, numbers.error().detail);
+    return;
+  }
+  const ExchangeSubject subject{start.user(), table::Scheme::kChallenge, suite_of(start.suite()),
+                                machine->session_id(), start.renews()};
+  // A session is renewed where it runs, or, when its channel was dropped after an exec, from a new connection.
+  if (!start.renews().empty() && connection.session == nullptr && server.has_owner(connection.peer().inode)) {
+    refuse_begin(connection, BeginOutcome::kAlready);
+    return;
+  }
+  // The task is PENDING before the numbers go out.
+  if (const auto outcome = server.tasks().begin(peer, subject); outcome != BeginOutcome::kPending) {
+    refuse_begin(connection, outcome);
+    return;
+  }
+  server.own(connection);
+  connection.exchange = std::move(machine);
+  connection.phase = Phase::kChallenged;
+  connection.reply(std::move(*numbers));
+}
+
+void handle_challenge_finished(Server& server, Connection& connection, const ClientRequest& request) {
+  const std::string& record = request.message.finished();
+  server.users().find(
+      connection.exchange->choice().user(),
+      [&server, self = connection.shared_from_this(), packet = Bytes(request.packet.begin(), request.packet.end()),
+       record](const Result<UserPtr>& user) {
+        if (self->closed() || self->exchange == nullptr) return;
+        if (!user) {
+          log::error(user.error().message());
+          self->refuse(wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why");
+          return;
+        }
+        judge_proof(server, *self, packet, bytes_of(record), user->get());
+      });
+}
+
+void handle_table(Server& server, Connection& connection, const ClientRequest&) {
+  if (server.config().table_access == TableAccess::kAdministrators && !server.is_administrator(connection)) {
+    connection.refuse(wire::REFUSAL_POLICY, "only administrators may read this keyd's task table (table.access)");
+    return;
+  }
+  wire::ServerPacket packet;
+  packet.mutable_table()->set_size(server.tasks().table().size());
+  connection.reply(packet, server.tasks().table().reader_descriptor());
+}
+
+}  // namespace keyd::daemon

@@ -1,0 +1,290 @@
+#include "keyd/server.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "core/base/log.h"
+#include "core/base/untrusted_text.h"
+#include "core/table/task_terms.h"
+#include "keyd/request_table.h"
+
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+
+namespace keyd::daemon {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::chrono::milliseconds kTick{500};  // heartbeat and deadlines
+constexpr std::chrono::milliseconds kAcceptPause{100};
+constexpr int kAcceptsAtOnce = 64;
+constexpr std::uint32_t kReservedDescriptors = 128;
+
+std::array<Quota::Limit, kResources> limits_of(const Config& config) {
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  // A connection is a descriptor, and so is a process with a record.
+  const auto room = static_cast<std::uint32_t>(std::min<rlim_t>(files.rlim_cur, 1u << 22));
+  const std::uint32_t usable = room > 2 * kReservedDescriptors ? room - kReservedDescriptors : room / 2;
+  const std::uint32_t connections = std::min(config.connections, std::max(usable * 3 / 4, 1u));
+  const std::uint32_t records = std::min(config.table_capacity, std::max(usable / 4, 1u));
+  return {Quota::Limit{connections, config.connections_per_uid}, Quota::Limit{records, config.pending_per_uid},
+          Quota::Limit{records, config.records_per_uid}};
+}
+
+std::uint64_t nanoseconds(std::chrono::seconds s) { return static_cast<std::uint64_t>(s.count()) * kSecond; }
+
+TaskRegistry::Limits task_limits(const Config& config) {
+  return {nanoseconds(config.pending_deadline), nanoseconds(config.lifetime), nanoseconds(config.plan_deadline),
+          nanoseconds(config.linger)};
+}
+
+}  // namespace
+
+Server::Server(asio::io_context& loop, ServerParts parts)
+    : loop_(loop),
+      config_(std::move(parts.config)),
+      audit_(std::move(parts.audit)),
+      admin_group_(parts.admin_group),
+      sealer_(std::move(parts.sealer)),
+      quota_(limits_of(config_)),
+      receive_buffer_(wire::kMaxPacket),
+      passwords_(*sealer_, config_.historic_enabled && config_.resident_passwords),
+      tasks_(loop,
+             std::make_unique<table::TableWriter>(std::move(parts.table_memory), config_.table_capacity, parts.tier,
+                                                  parts.own_inode),
+             std::move(parts.connector), quota_, audit_, task_limits(config_),
+             [this](std::uint64_t inode, table::Reason reason) { task_ended(inode, reason); }),
+      tick_timer_(loop),
+      accept_pause_(loop),
+      store_(loop, std::move(parts.store)),
+      users_(store_),
+      workers_(loop, std::max(1u, std::thread::hardware_concurrency())),
+      noise_(loop, workers_, config_.raw_noise) {
+  listeners_.push_back(std::make_unique<Listener>(
+      Listener{asio::posix::stream_descriptor(loop, parts.client_listener.release()), Door::kClients}));
+  listeners_.push_back(std::make_unique<Listener>(
+      Listener{asio::posix::stream_descriptor(loop, parts.admin_listener.release()), Door::kAdministrators}));
+}
+
+Server::~Server() = default;
+
+Result<void> Server::start() {
+  if (auto stirred = noise_.start(); !stirred) return stirred;
+  if (auto prepared = passwords_.prepare(); !prepared) return prepared;
+  for (const auto& listener : listeners_) accept_from(*listener);
+  tick();
+  return {};
+}
+
+void Server::stop() {
+  stopping_ = true;
+  tasks_.shut_down();
+  boost::system::error_code ignored;
+  for (const auto& listener : listeners_) listener->socket.close(ignored);
+  const auto all = connections_;
+  for (const auto& connection : all) connection->close();
+  loop_.stop();
+}
+
+void Server::tick() {
+  tasks_.tick();
+  nonces_.sweep(boot_now());
+  tick_timer_.expires_after(kTick);
+  tick_timer_.async_wait([this](boost::system::error_code ec) {
+    if (!ec) tick();
+  });
+}
+
+// ---- accepting ---------------------------------------------------------------------------------------------------
+
+void Server::accept_from(Listener& listener) {
+  listener.socket.async_wait(asio::posix::stream_descriptor::wait_read,
+                             [this, &listener](boost::system::error_code ec) {
+                               if (!ec) accept_all(listener);
+                             });
+}
+
+void Server::accept_all(Listener& listener) {
+  for (int i = 0; i < kAcceptsAtOnce; ++i) {
+    UniqueFd socket(::accept4(listener.socket.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (socket.valid()) {
+      admit(std::move(socket), listener.door);
+      continue;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK) break;
+    if (errno == EINTR || errno == ECONNABORTED) continue;
+    // Out of descriptors or memory: those who wait stay in the backlog until some are free.
+    log::warn(fmt::format("cannot accept a connection: {}", std::strerror(errno)));
+    accept_pause_.expires_after(kAcceptPause);
+    accept_pause_.async_wait([this, &listener](boost::system::error_code ec) {
+      if (!ec) accept_from(listener);
+    });
+    return;
+  }
+  accept_from(listener);
+}
+
+void Server::admit(UniqueFd socket, Door door) {
+  kernel::PeerIdentity peer;
+  if (const auto outcome = kernel::identify_peer(socket.get(), peer); outcome != kernel::PeerOutcome::kOk) {
+    AuditEvent event;
+    event.event = "connection.refused";
+    event.reason = kernel::name_of(outcome);
+    audit_.write(event);
+    auto packet = wire::refusal(wire::REFUSAL_SENDER, "keyd cannot tell which process this is: " + std::string(kernel::name_of(outcome)));
+    (void)wire::send_packet(socket.get(), wire::encode(packet));
+    return;
+  }
+  const std::uint32_t uid = peer.ids.euid;
+  auto charge = quota_.take(Resource::kConnection, uid);
+  if (!charge) {
+    auto packet = wire::refusal(wire::REFUSAL_BUSY, "too many connections; close some, or try again later");
+    (void)wire::send_packet(socket.get(), wire::encode(packet));
+    return;
+  }
+  const auto connection =
+      std::make_shared<Connection>(*this, std::move(socket), door, std::move(peer), std::move(*charge));
+  connections_.insert(connection);
+  if (door == Door::kAdministrators && !is_administrator(*connection)) {
+    AuditEvent event;
+    event.event = "admin.refused";
+    event.uid = uid;
+    event.pid = connection->peer().pid;
+    audit_.write(event);
+    connection->refuse(wire::REFUSAL_POLICY, "only administrators may do this");
+    return;
+  }
+  connection->start();
+}
+
+bool Server::is_administrator(Connection& connection) const {
+  const kernel::TaskIds& ids = connection.peer().ids;
+  if (ids.euid == 0 || ids.euid == ::geteuid()) return true;
+  if (admin_group_ == static_cast<std::uint32_t>(-1)) return false;
+  if (ids.egid == admin_group_) return true;
+  std::vector<gid_t> groups(64);
+  socklen_t size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+  if (::getsockopt(connection.socket(), SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size) != 0) {
+    if (errno != ERANGE) return false;
+    groups.resize(size / sizeof(gid_t));
+    if (::getsockopt(connection.socket(), SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size) != 0) return false;
+  }
+  groups.resize(size / sizeof(gid_t));
+  return std::ranges::find(groups, admin_group_) != groups.end();
+}
+
+// ---- packets -----------------------------------------------------------------------------------------------------
+
+void Server::take_packet(Connection& connection, ByteView packet) {
+  const auto phase = static_cast<std::uint8_t>(connection.phase);
+  if (connection.door() == Door::kAdministrators) {
+    wire::AdminRequest message;
+    const auto decoded = wire::decode(packet, message);
+    if (decoded != wire::Decoded::kMessage || packet.size() > wire::kMaxPlainPacket) {
+      connection.refuse(decoded == wire::Decoded::kOtherVersion ? wire::REFUSAL_VERSION : wire::REFUSAL_MALFORMED,
+                        "not a request of this keyd's version; use the keyadm that came with it");
+      return;
+    }
+    const auto table = admin_requests();
+    const auto entry = std::ranges::find(table, message.body_case(), &AdminEntry::type);
+    if (entry == table.end() || message.secret_follows() != (entry->secret != SecretNeed::kNone)) {
+      connection.refuse(wire::REFUSAL_OUT_OF_ORDER, "no such request");
+      return;
+    }
+    if (message.secret_follows()) {
+      connection.awaiting_secret = std::make_unique<wire::AdminRequest>(std::move(message));
+      connection.phase = Phase::kSecret;
+      connection.start();
+      return;
+    }
+    entry->handle(*this, connection, message, {});
+    return;
+  }
+  // What stands outside a session is small; what is inside one may carry a credential's worth.
+  const bool in_session = connection.session != nullptr;
+  wire::ClientPacket message;
+  const auto decoded = packet.size() > wire::kMaxPlainPacket && !in_session ? wire::Decoded::kMalformed
+                                                                              : wire::decode(packet, message);
+  if (decoded == wire::Decoded::kMalformed) {
+    connection.refuse(wire::REFUSAL_MALFORMED, "not a packet of this protocol");
+    return;
+  }
+  if (decoded == wire::Decoded::kOtherVersion) {
+    connection.refuse(wire::REFUSAL_VERSION, fmt::format("this keyd speaks protocol version {}", wire::kVersion));
+    return;
+  }
+  const auto table = client_requests();
+  const auto entry = std::ranges::find(table, message.body_case(), &ClientEntry::type);
+  if (entry == table.end() || (entry->phases & phase) == 0) {
+    connection.refuse(wire::REFUSAL_OUT_OF_ORDER, "no such request, or not now");
+    return;
+  }
+  entry->handle(*this, connection, {message, packet});
+}
+
+void Server::take_secret(Connection& connection, secret::SecretBuffer value) {
+  const auto message = std::move(connection.awaiting_secret);
+  connection.phase = Phase::kAdmin;
+  const auto table = admin_requests();
+  const auto entry = std::ranges::find(table, message->body_case(), &AdminEntry::type);
+  // A buffer of a credential's size for a password would lie about in the locked pool: keep what is needed.
+  entry->handle(*this, connection, *message, secret::SecretBuffer::copy_of(value.reveal()));
+}
+
+// ---- what ends ---------------------------------------------------------------------------------------------------
+
+void Server::disown(const Connection& connection) {
+  const auto found = owners_.find(connection.peer().inode);
+  if (found != owners_.end() && found->second.lock().get() == &connection) owners_.erase(found);
+}
+
+bool Server::has_owner(std::uint64_t inode) const {
+  const auto found = owners_.find(inode);
+  return found != owners_.end() && !found->second.expired();
+}
+
+void Server::connection_closed(Connection& connection) {
+  const auto owner = owners_.find(connection.peer().inode);
+  const bool owned = owner != owners_.end() && owner->second.lock().get() == &connection;
+  if (owned) {
+    owners_.erase(owner);
+    if (!stopping_) tasks_.connection_closed(connection.peer().inode);
+  }
+  connections_.erase(connection.shared_from_this());
+}
+
+void Server::task_ended(std::uint64_t inode, table::Reason reason) {
+  const auto owner = owners_.find(inode);
+  if (owner == owners_.end()) return;
+  const auto connection = owner->second.lock();
+  owners_.erase(owner);
+  if (connection == nullptr || connection->closed()) return;
+  if (reason == table::Reason::kNone) {
+    connection->close();  // its process is gone; whoever holds the socket now has no business with it
+    return;
+  }
+  const bool deadline = reason == table::Reason::kDeadline;
+  connection->refuse(deadline ? wire::REFUSAL_DEADLINE : wire::REFUSAL_GONE,
+                     deadline ? "the exchange took too long; start it again"
+                              : "the session is over: " + std::string(table::name_of(reason)));
+}
+
+void Server::refused_sender(const Connection& connection, kernel::SenderOutcome outcome) {
+  AuditEvent event;
+  event.event = "message.refused";
+  event.uid = connection.peer().ids.euid;
+  event.pid = connection.peer().pid;
+  event.inode = connection.peer().inode;
+  event.reason = kernel::name_of(outcome);
+  audit_.write(event);
+}
+
+}  // namespace keyd::daemon

@@ -1,0 +1,111 @@
+// keyd at work: the sockets, the connections, and what the requests are answered from. Everything here runs on the
+// one event loop; handlers are found through the request table (request_table.h).
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "keyd/audit.h"
+#include "keyd/config.h"
+#include "keyd/connection.h"
+#include "keyd/noise_keeper.h"
+#include "keyd/nonce_ledger.h"
+#include "keyd/password_source.h"
+#include "keyd/quota.h"
+#include "keyd/store_thread.h"
+#include "keyd/task_registry.h"
+#include "keyd/user_directory.h"
+#include "keyd/worker_pool.h"
+
+namespace keyd::daemon {
+
+// What the start-up has made ready.
+struct ServerParts {
+  Config config;
+  Audit audit;
+  std::unique_ptr<UserStore> store;
+  std::unique_ptr<StoreSealer> sealer;
+  std::unique_ptr<table::TableMemory> table_memory;
+  std::optional<kernel::ProcConnector> connector;
+  table::Tier tier;
+  std::uint64_t own_inode;
+  std::uint32_t admin_group;  // a gid, or -1
+  UniqueFd client_listener, admin_listener;
+};
+
+class Server {
+ public:
+  Server(boost::asio::io_context& loop, ServerParts parts);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Stirs the noise, then begins to accept. An error when there are no random numbers.
+  [[nodiscard]] Result<void> start();
+  // Refuses everybody from now on, revokes every record, closes every connection.
+  void stop();
+
+  // ---- for connections
+  void take_packet(Connection& connection, ByteView packet);
+  void take_secret(Connection& connection, secret::SecretBuffer value);
+  void connection_closed(Connection& connection);
+  void refused_sender(const Connection& connection, kernel::SenderOutcome outcome);
+  [[nodiscard]] MutableByteView receive_buffer() { return receive_buffer_; }
+  [[nodiscard]] boost::asio::io_context& loop() { return loop_; }
+
+  // ---- for handlers
+  [[nodiscard]] const Config& config() const { return config_; }
+  [[nodiscard]] Audit& audit() { return audit_; }
+  [[nodiscard]] StoreThread& store() { return store_; }
+  [[nodiscard]] const StoreSealer& sealer() const { return *sealer_; }
+  [[nodiscard]] UserDirectory& users() { return users_; }
+  [[nodiscard]] PasswordSource& passwords() { return passwords_; }
+  [[nodiscard]] NonceLedger& nonces() { return nonces_; }
+  [[nodiscard]] TaskRegistry& tasks() { return tasks_; }
+  [[nodiscard]] const Quota& quota() const { return quota_; }
+  [[nodiscard]] const NoiseKeeper& noise() const { return noise_; }
+  // The connection on which the process's exchange or session runs. A process has one.
+  void own(Connection& connection) { owners_[connection.peer().inode] = connection.weak_from_this(); }
+  void disown(const Connection& connection);
+  [[nodiscard]] bool has_owner(std::uint64_t inode) const;
+  // Whether the connection's process may use admin.sock too.
+  [[nodiscard]] bool is_administrator(Connection& connection) const;
+
+ private:
+  struct Listener {
+    boost::asio::posix::stream_descriptor socket;
+    Door door;
+  };
+  void accept_from(Listener& listener);
+  void accept_all(Listener& listener);
+  void admit(UniqueFd socket, Door door);
+  void task_ended(std::uint64_t inode, table::Reason reason);
+  void tick();
+
+  boost::asio::io_context& loop_;
+  Config config_;
+  Audit audit_;
+  std::uint32_t admin_group_;
+  std::unique_ptr<StoreSealer> sealer_;
+  Quota quota_;
+  Bytes receive_buffer_;
+  std::unordered_set<std::shared_ptr<Connection>> connections_;
+  std::unordered_map<std::uint64_t, std::weak_ptr<Connection>> owners_;
+  PasswordSource passwords_;
+  NonceLedger nonces_;
+  TaskRegistry tasks_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  boost::asio::steady_timer tick_timer_, accept_pause_;
+  bool stopping_ = false;
+  StoreThread store_;   // the threads come last: they stop first
+  UserDirectory users_;
+  WorkerPool workers_;
+  NoiseKeeper noise_;
+};
+
+}  // namespace keyd::daemon

@@ -1,0 +1,201 @@
+// Requests inside a session. Every one of them passes through handle_record, which opens the record, finds the
+// request in its table, and has the process confirmed before anything is done for it.
+#include <array>
+
+#include "core/crypto/random.h"
+#include "core/table/task_terms.h"
+#include "keyd/request_handlers.h"
+#include "keyd/server.h"
+
+namespace keyd::daemon {
+namespace {
+
+using Fresh = std::array<std::uint8_t, 32>;
+
+void refuse_sealed(Connection& connection, wire::RefusalCode code, std::string text) {
+  wire::SessionReply reply;
+  reply.mutable_refused()->set_code(code);
+  reply.mutable_refused()->set_text(std::move(text));
+  connection.reply_sealed(reply);
+}
+
+// Both sides' fresh octets for a new epoch; false, with a refusal sent, when the client's are not 32.
+bool draw_fresh(Connection& connection, const wire::Fresh& client, Fresh& server_fresh) {
+  if (client.random().size() != server_fresh.size()) {
+    refuse_sealed(connection, wire::REFUSAL_MALFORMED, "fresh octets are 32");
+    return false;
+  }
+  if (!crypto::fill_random(server_fresh)) {
+    refuse_sealed(connection, wire::REFUSAL_INTERNAL, "keyd has no random numbers");
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void handle_record(Server& server, Connection& connection, const ClientRequest& request) {
+  const auto plaintext =
+      connection.session->channel.open(exchange::RecordType::kSession, bytes_of(request.message.record()));
+  wire::SessionRequest message;
+  ByteView payload;
+  if (!plaintext || !wire::decode_session(plaintext->reveal(), message, payload)) {
+    connection.refuse(wire::REFUSAL_MALFORMED, "not the next record of this session; it is over");
+    return;
+  }
+  const std::uint64_t inode = connection.peer().inode;
+  if (!server.tasks().confirm(inode, connection.session->id)) {
+    connection.refuse(wire::REFUSAL_GONE, "the record of this process was revoked or has expired");
+    return;
+  }
+  server.tasks().count_record(inode, plaintext->size());
+  for (const SessionEntry& entry : session_requests()) {
+    if (entry.type != message.body_case()) continue;
+    if ((entry.phases & static_cast<std::uint8_t>(connection.phase)) == 0) break;
+    entry.handle(server, connection, {message, payload});
+    return;
+  }
+  refuse_sealed(connection, wire::REFUSAL_OUT_OF_ORDER, "no such request in this phase of the session");
+}
+
+void handle_whoami(Server& server, Connection& connection, const SessionRequest&) {
+  const auto record = server.tasks().record(connection.peer().inode);
+  if (!record) {
+    refuse_sealed(connection, wire::REFUSAL_GONE, "the record is gone");
+    return;
+  }
+  wire::SessionReply reply;
+  wire::WhoAmI& who = *reply.mutable_whoami();
+  who.set_user(connection.session->user);
+  who.set_scheme(std::string(table::name_of(record->scheme)));
+  who.set_suite(std::string(table::name_of(record->suite)));
+  who.set_tier(std::string(table::name_of(record->tier)));
+  who.set_session_id(connection.session->id);
+  who.set_complete_since(record->complete_since);
+  who.set_expires(record->expires);
+  who.set_exec_generation(record->exec_generation);
+  who.set_epoch(connection.session->channel.epoch());
+  who.set_inode(record->inode);
+  connection.reply_sealed(reply);
+}
+
+void handle_rekey(Server& server, Connection& connection, const SessionRequest& request) {
+  Fresh fresh{};
+  if (!draw_fresh(connection, request.message.rekey(), fresh)) return;
+  wire::SessionReply reply;
+  reply.mutable_rekey()->set_random(fresh.data(), fresh.size());
+  connection.reply_sealed(reply);
+  if (connection.closed()) return;
+  // The answer was the old epoch's last record; both ends go on from here.
+  connection.session->channel.advance(bytes_of(request.message.rekey().random()), fresh);
+  server.tasks().set_epoch(connection.peer().inode, connection.session->channel.epoch());
+}
+
+void handle_end(Server& server, Connection& connection, const SessionRequest&) {
+  wire::SessionReply reply;
+  reply.mutable_end();
+  server.disown(connection);
+  server.tasks().revoke(connection.peer().inode, table::Reason::kEnded);
+  connection.close_after_reply();
+  connection.reply_sealed(reply);
+}
+
+void handle_credential(Server& server, Connection& connection, const SessionRequest& request) {
+  const std::string name = request.message.credential().name();
+  server.store().post(
+      [user_id = connection.session->user_id, name](UserStore& store) { return store.credential(user_id, name); },
+      [&server, self = connection.shared_from_this(), name](const Result<std::optional<Bytes>>& sealed) {
+        if (self->closed() || self->session == nullptr) return;
+        AuditEvent event;
+        event.user = self->session->user;
+        event.uid = self->peer().ids.euid;
+        event.pid = self->peer().pid;
+        event.inode = self->peer().inode;
+        event.session = to_hex(bytes_of(self->session->id));
+        event.object = name;
+        event.event = "credential.refused";
+        const auto refuse = [&](wire::RefusalCode code, const char* text, const char* reason) {
+          event.reason = reason;
+          server.audit().write(event);
+          refuse_sealed(*self, code, text);
+        };
+        if (!sealed) {
+          log::error(sealed.error().message());
+          refuse(wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why", "store");
+          return;
+        }
+        if (!*sealed) {
+          refuse(wire::REFUSAL_NOT_FOUND, "the user has no credential of this name", "not-found");
+          return;
+        }
+        const auto value = unseal_credential(server.sealer(), self->session->user_id, name, **sealed);
+        if (!value) {
+          log::error(value.error().message());
+          refuse(wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why", "store");
+          return;
+        }
+        // Once more, now that it is about to leave: the store took its time, and the process may have used it.
+        if (!server.tasks().confirm(self->peer().inode, self->session->id)) {
+          self->refuse(wire::REFUSAL_GONE, "the record of this process was revoked or has expired");
+          return;
+        }
+        event.event = "credential.released";
+        server.audit().write(event);
+        wire::SessionReply reply;
+        reply.mutable_credential();
+        self->reply_sealed(reply, value->reveal());
+      });
+}
+
+void handle_credential_names(Server& server, Connection& connection, const SessionRequest&) {
+  server.store().post(
+      [user = connection.session->user](UserStore& store) { return store.credentials(user); },
+      [self = connection.shared_from_this()](const Result<std::vector<CredentialEntry>>& entries) {
+        if (self->closed() || self->session == nullptr) return;
+        if (!entries) {
+          refuse_sealed(*self, wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why");
+          return;
+        }
+        wire::SessionReply reply;
+        wire::CredentialNames& names = *reply.mutable_credential_names();
+        for (const CredentialEntry& entry : *entries) names.add_names(entry.name);
+        self->reply_sealed(reply);
+      });
+}
+
+void handle_plan_exec(Server& server, Connection& connection, const SessionRequest& request) {
+  Fresh fresh{};
+  if (!draw_fresh(connection, request.message.plan_exec(), fresh)) return;
+  if (!server.tasks().plan_exec(connection.peer().inode)) {
+    refuse_sealed(connection, wire::REFUSAL_GONE, "the record is not one that can survive an exec");
+    return;
+  }
+  wire::SessionReply reply;
+  reply.mutable_plan_exec()->set_random(fresh.data(), fresh.size());
+  connection.reply_sealed(reply);
+  if (connection.closed()) return;
+  connection.session->channel.advance(bytes_of(request.message.plan_exec().random()), fresh);
+  server.tasks().set_epoch(connection.peer().inode, connection.session->channel.epoch());
+  connection.phase = Phase::kHandedOver;
+}
+
+void handle_adopt(Server& server, Connection& connection, const SessionRequest& request) {
+  Fresh fresh{};
+  if (!draw_fresh(connection, request.message.adopt(), fresh)) return;
+  wire::SessionReply reply;
+  reply.mutable_adopt()->set_random(fresh.data(), fresh.size());
+  connection.reply_sealed(reply);
+  if (connection.closed()) return;
+  connection.session->channel.advance_for_new_image(bytes_of(request.message.adopt().random()), fresh);
+  server.tasks().set_epoch(connection.peer().inode, connection.session->channel.epoch());
+  server.tasks().adopted(connection.peer().inode);
+  connection.phase = Phase::kEstablished;
+}
+
+void handle_echo(Server&, Connection& connection, const SessionRequest& request) {
+  wire::SessionReply reply;
+  reply.mutable_echo();
+  connection.reply_sealed(reply, request.payload);
+}
+
+}  // namespace keyd::daemon

@@ -1,0 +1,65 @@
+// The user store in one SQLite file, keyd.db, beside its key, store.key, in the state directory. WAL, synchronous =
+// FULL, one transaction a change.
+//
+// Opening is strict: a file that is missing beside its partner, has another owner, mode or kind, or is damaged is
+// refused with one line and left as it is. A first start interrupted at any point is completed by the next.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <map>
+#include <memory>
+
+#include "core/base/unique_fd.h"
+#include "keyd/user_store.h"
+
+namespace keyd::daemon {
+
+struct OpenedStore;
+
+class SqliteUserStore final : public UserStore {
+ public:
+  // Opens or, when the directory holds neither file, makes the store. The key comes from the systemd credential
+  // "keyd-store-key" where there is one ($CREDENTIALS_DIRECTORY), else from store.key.
+  [[nodiscard]] static Result<OpenedStore> open(const std::string& state_directory);
+
+  Result<std::optional<StoredUser>> find(const std::string& name) override;
+  Result<std::vector<StoredUser>> list(const std::string& after, std::size_t limit) override;
+  Result<void> add(const StoredUser& user) override;
+  Result<void> set_password(const std::string& name, const Bytes& sealed) override;
+  Result<void> set_state(const std::string& name, UserState state) override;
+  Result<void> remove(const std::string& name) override;
+  Result<void> set_credential(const std::string& user, const std::string& name, const Bytes& sealed,
+                              std::uint32_t size) override;
+  Result<void> remove_credential(const std::string& user, const std::string& name) override;
+  Result<std::vector<CredentialEntry>> credentials(const std::string& user) override;
+  Result<std::optional<Bytes>> credential(const std::string& user_id, const std::string& name) override;
+
+ private:
+  struct CloseDatabase {
+    void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
+  };
+  using Database = std::unique_ptr<sqlite3, CloseDatabase>;
+  class Statement;
+  class Transaction;
+
+  explicit SqliteUserStore(Database db) : db_(std::move(db)) {}
+  [[nodiscard]] Result<void> execute(const char* sql);
+  [[nodiscard]] Result<void> configure();
+  [[nodiscard]] Result<void> create_schema(const Bytes& key_check);
+  [[nodiscard]] Result<void> check_schema();
+  [[nodiscard]] Result<Bytes> key_check();
+  [[nodiscard]] std::unexpected<Error> failure(const char* doing);
+  // One statement that must change exactly one row; kNotFound with `missing` when it changed none.
+  [[nodiscard]] Result<void> change_one(Statement& statement, const std::string& missing);
+
+  Database db_;
+};
+
+struct OpenedStore {
+  std::unique_ptr<SqliteUserStore> users;
+  std::unique_ptr<StoreSealer> sealer;
+  bool created = false;
+};
+
+}  // namespace keyd::daemon

@@ -1,0 +1,481 @@
+// What always holds: a task in tasks_ has a bound slot, and the other way round; a task that is PENDING, or COMPLETE
+// and REAUTHENTICATING, has `pending`; every living task has an entry in deadlines_.
+#include "keyd/task_registry.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/base/log.h"
+#include "core/kernel/task_capabilities.h"
+#include "core/table/task_terms.h"
+
+namespace keyd::daemon {
+
+namespace asio = boost::asio;
+using table::Reason;
+using table::TaskState;
+
+TaskRegistry::TaskRegistry(asio::io_context& loop, std::unique_ptr<table::TableWriter> table,
+                           std::optional<kernel::ProcConnector> connector, Quota& quota, Audit& audit, Limits limits,
+                           EndedCallback ended)
+    : loop_(loop),
+      table_(std::move(table)),
+      connector_(std::move(connector)),
+      quota_(quota),
+      audit_(audit),
+      limits_(limits),
+      ended_(std::move(ended)) {
+  table_->heartbeat();
+  if (connector_) {
+    event_watch_ = std::make_unique<asio::posix::stream_descriptor>(loop_, connector_->descriptor());
+    watch_events();
+  }
+}
+
+TaskRegistry::~TaskRegistry() {
+  // Both descriptors belong to somebody else: Asio must not close them.
+  if (event_watch_) event_watch_->release();
+  for (auto& [inode, task] : tasks_) task.exit_watch->release();
+}
+
+TaskRegistry::Task* TaskRegistry::find(std::uint64_t inode) {
+  const auto found = tasks_.find(inode);
+  return found == tasks_.end() ? nullptr : &found->second;
+}
+
+TaskState TaskRegistry::state_of(const Task& task) const {
+  const auto word = table_->state(task.handle);
+  return word ? word->state : TaskState::kNone;
+}
+
+// ---- an exchange -------------------------------------------------------------------------------------------------
+
+BeginOutcome TaskRegistry::begin(kernel::PeerIdentity& peer, const ExchangeSubject& subject) {
+  // Events from before this exchange (the exec that started the client) must not be taken for later ones.
+  drain_events();
+  kernel::PidfdInfo info;
+  if (kernel::query_pidfd(peer.pidfd.get(), info) != kernel::PidfdOutcome::kAlive || info.ids != peer.ids) {
+    return BeginOutcome::kGone;
+  }
+  std::uint32_t exchanges = 1;
+  if (Task* const task = find(peer.inode)) {
+    if (task->pending) return BeginOutcome::kAlready;
+    if (state_of(*task) == TaskState::kComplete) {
+      if (subject.renews.empty()) return BeginOutcome::kAlready;
+      auto record = table_->record(task->handle);
+      const bool same = record && task->user == subject.user &&
+                        std::ranges::equal(record->session_id, bytes_of(subject.renews));
+      if (!same || task->plan) return BeginOutcome::kNotRenewed;
+      auto charge = quota_.take(Resource::kPending, peer.ids.euid);
+      if (!charge) return BeginOutcome::kFull;
+      ++record->exchanges;
+      if (!table_->update(task->handle, *record) ||
+          !table_->set_flags(task->handle, TaskState::kComplete, table::kReauthenticating)) {
+        return BeginOutcome::kGone;
+      }
+      task->exchanges = record->exchanges;
+      task->pending_charge = std::move(*charge);
+      task->pending = subject;
+      task->pending_deadline = boot_now() + limits_.pending_deadline;
+      schedule(*task, std::min(task->pending_deadline, task->expires));
+      return BeginOutcome::kPending;
+    }
+    exchanges = task->exchanges + 1;
+    erase(peer.inode);  // an ended record makes room for the next
+  }
+  if (!subject.renews.empty()) return BeginOutcome::kNotRenewed;
+  // Two processes cannot have one pid: the earlier one is gone, though its pidfd has not been heard yet.
+  if (const auto earlier = inode_of_pid_.find(peer.pid); earlier != inode_of_pid_.end()) exited(earlier->second);
+
+  auto record_charge = quota_.take(Resource::kRecord, peer.ids.euid);
+  auto pending_charge = quota_.take(Resource::kPending, peer.ids.euid);
+  if (!record_charge || !pending_charge) return BeginOutcome::kFull;
+  table::TaskRecord record;
+  record.inode = peer.inode;
+  record.pid = peer.pid;
+  record.uid = peer.ids.euid;
+  record.gid = peer.ids.egid;
+  record.scheme = subject.scheme;
+  record.suite = subject.suite;
+  record.tier = table_->tier();
+  record.reason = Reason::kExchange;
+  record.pending_since = boot_now();
+  record.exchanges = exchanges;
+  std::ranges::copy(bytes_of(subject.session_id), record.session_id.begin());
+  record.user_size = static_cast<std::uint8_t>(subject.user.size());
+  std::ranges::copy(subject.user, record.user.begin());
+  const auto handle = table_->bind(record);
+  if (!handle) return BeginOutcome::kFull;
+
+  Task& task = tasks_[peer.inode];
+  task.peer = std::move(peer);
+  task.handle = *handle;
+  task.user = subject.user;
+  task.record_charge = std::move(*record_charge);
+  task.pending_charge = std::move(*pending_charge);
+  task.pending = subject;
+  task.exchanges = exchanges;
+  task.pending_deadline = record.pending_since + limits_.pending_deadline;
+  inode_of_pid_[task.peer.pid] = task.peer.inode;
+  watch_exit(task);
+  schedule(task, task.pending_deadline);
+  write_audit(task, "exchange.pending", Reason::kNone);
+  return BeginOutcome::kPending;
+}
+
+bool TaskRegistry::complete(std::uint64_t inode) {
+  drain_events();
+  Task* const task = find(inode);
+  if (task == nullptr || !task->pending) return false;
+  if (!still_itself(*task)) {
+    revoke(inode, Reason::kCredentialsChanged);
+    return false;
+  }
+  const TaskState before = state_of(*task);
+  auto record = table_->record(task->handle);
+  const BootTime now = boot_now();
+  if (!record || task->pending_deadline <= now) return false;
+  const ExchangeSubject& subject = *task->pending;
+  record->complete_since = now;
+  record->expires = now + limits_.lifetime;
+  record->scheme = subject.scheme;
+  record->suite = subject.suite;
+  record->epoch = 0;
+  std::ranges::copy(bytes_of(subject.session_id), record->session_id.begin());
+  // A refused transition means that something else ended the record in between: the exchange has failed.
+  if (!table_->update(task->handle, *record) ||
+      !table_->transition(task->handle, before, TaskState::kComplete, 0, Reason::kExchange)) {
+    return false;
+  }
+  task->expires = record->expires;
+  task->pending.reset();
+  task->pending_charge = Charge();
+  schedule(*task, task->expires);
+  write_audit(*task, before == TaskState::kPending ? "exchange.complete" : "exchange.renewed", Reason::kNone);
+  return true;
+}
+
+void TaskRegistry::fail(std::uint64_t inode, Reason reason) {
+  Task* const task = find(inode);
+  if (task == nullptr || !task->pending) return;
+  if (state_of(*task) == TaskState::kPending) {
+    end(*task, TaskState::kFailed, reason);
+    return;
+  }
+  // A renewal that failed leaves the session as it was.
+  write_audit(*task, "exchange.renewal-failed", reason);
+  (void)table_->set_flags(task->handle, TaskState::kComplete, 0);
+  task->pending.reset();
+  task->pending_charge = Charge();
+  schedule(*task, task->expires);
+}
+
+// ---- a session ---------------------------------------------------------------------------------------------------
+
+bool TaskRegistry::still_itself(const Task& task) const {
+  kernel::PidfdInfo now;
+  return kernel::query_pidfd(task.peer.pidfd.get(), now) == kernel::PidfdOutcome::kAlive && now.ids == task.peer.ids;
+}
+
+bool TaskRegistry::confirm(std::uint64_t inode, const std::string& session_id) {
+  drain_events();
+  Task* const task = find(inode);
+  if (task == nullptr || state_of(*task) != TaskState::kComplete) return false;
+  if (task->expires <= boot_now()) {
+    end(*task, TaskState::kExpired, Reason::kLifetime);
+    return false;
+  }
+  if (!still_itself(*task)) {
+    end(*task, TaskState::kRevoked, Reason::kCredentialsChanged);
+    return false;
+  }
+  const auto record = table_->record(task->handle);
+  return record && std::ranges::equal(record->session_id, bytes_of(session_id));
+}
+
+void TaskRegistry::connection_closed(std::uint64_t inode) {
+  drain_events();
+  Task* const task = find(inode);
+  if (task == nullptr) return;
+  if (task->plan && !task->plan->adopted && connector_) return;  // the plan's deadline judges it
+  if (kernel::has_exited(task->peer.pidfd.get())) {
+    exited(inode);
+    return;
+  }
+  revoke(inode, Reason::kConnectionClosed);
+}
+
+bool TaskRegistry::plan_exec(std::uint64_t inode) {
+  Task* const task = find(inode);
+  if (task == nullptr || task->pending) return false;
+  Plan plan;
+  plan.deadline = boot_now() + limits_.plan_deadline;
+  plan.capabilities = kernel::permitted_capabilities(task->peer.pidfd.get(), task->peer.pid);
+  if (!table_->set_flags(task->handle, TaskState::kComplete, table::kPlannedExec)) return false;
+  task->plan = plan;
+  schedule(*task, std::min(plan.deadline, task->expires));
+  write_audit(*task, "exec.planned", Reason::kNone);
+  return true;
+}
+
+void TaskRegistry::adopted(std::uint64_t inode) {
+  Task* const task = find(inode);
+  if (task == nullptr || !task->plan) return;
+  if (!connector_) {  // this tier sees no execs: the adoption is the sign of it
+    if (auto record = table_->record(task->handle)) {
+      ++record->exec_generation;
+      (void)table_->update(task->handle, *record);
+    }
+  }
+  task->plan.reset();
+  (void)table_->set_flags(task->handle, TaskState::kComplete, 0);
+  schedule(*task, task->expires);
+  write_audit(*task, "exec.adopted", Reason::kNone);
+}
+
+void TaskRegistry::count_record(std::uint64_t inode, std::size_t octets) {
+  Task* const task = find(inode);
+  if (task == nullptr) return;
+  if (auto record = table_->record(task->handle)) {
+    ++record->records;
+    record->octets += octets;
+    (void)table_->update(task->handle, *record);
+  }
+}
+
+void TaskRegistry::set_epoch(std::uint64_t inode, std::uint32_t epoch) {
+  Task* const task = find(inode);
+  if (task == nullptr) return;
+  if (auto record = table_->record(task->handle)) {
+    record->epoch = epoch;
+    (void)table_->update(task->handle, *record);
+  }
+}
+
+std::optional<table::TaskRecord> TaskRegistry::record(std::uint64_t inode) const {
+  const auto found = tasks_.find(inode);
+  return found == tasks_.end() ? std::nullopt : table_->record(found->second.handle);
+}
+
+// ---- endings -----------------------------------------------------------------------------------------------------
+
+void TaskRegistry::end(Task& task, TaskState to, Reason reason) {
+  const TaskState from = state_of(task);
+  if (!table_->transition(task.handle, from, to, 0, reason)) return;
+  write_audit(task, to == TaskState::kFailed ? "exchange.failed" : "record.ended", reason);
+  task.pending.reset();
+  task.pending_charge = Charge();
+  task.plan.reset();
+  schedule(task, boot_now() + limits_.linger);
+  ended_(task.peer.inode, reason);
+}
+
+void TaskRegistry::revoke(std::uint64_t inode, Reason reason) {
+  Task* const task = find(inode);
+  if (task == nullptr) return;
+  const TaskState state = state_of(*task);
+  if (state == TaskState::kPending || state == TaskState::kComplete) end(*task, TaskState::kRevoked, reason);
+}
+
+std::uint32_t TaskRegistry::revoke_process(std::uint32_t pid, std::uint64_t inode) {
+  if (pid != 0) {
+    const auto found = inode_of_pid_.find(pid);
+    if (found == inode_of_pid_.end() || (inode != 0 && found->second != inode)) return 0;
+    inode = found->second;
+  }
+  Task* const task = find(inode);
+  if (task == nullptr) return 0;
+  const TaskState state = state_of(*task);
+  if (state != TaskState::kPending && state != TaskState::kComplete) return 0;
+  end(*task, TaskState::kRevoked, Reason::kAdministrator);
+  return 1;
+}
+
+std::uint32_t TaskRegistry::revoke_user(const std::string& user) {
+  std::vector<std::uint64_t> theirs;
+  for (const auto& [inode, task] : tasks_) {
+    if (task.user == user) theirs.push_back(inode);
+  }
+  std::uint32_t count = 0;
+  for (const std::uint64_t inode : theirs) count += revoke_process(0, inode);
+  return count;
+}
+
+void TaskRegistry::erase(std::uint64_t inode) {
+  const auto found = tasks_.find(inode);
+  if (found == tasks_.end()) return;
+  Task& task = found->second;
+  table_->free(task.handle);
+  task.exit_watch->release();
+  if (const auto pid = inode_of_pid_.find(task.peer.pid); pid != inode_of_pid_.end() && pid->second == inode) {
+    inode_of_pid_.erase(pid);
+  }
+  schedule(task, 0);
+  tasks_.erase(found);
+}
+
+void TaskRegistry::exited(std::uint64_t inode) {
+  Task* const task = find(inode);
+  if (task == nullptr) return;
+  const TaskState state = state_of(*task);
+  if (state == TaskState::kPending || state == TaskState::kComplete) {
+    audit_.write({.event = "process.exited", .user = task->user, .uid = task->peer.ids.euid, .pid = task->peer.pid,
+                  .inode = inode, .scheme = {}, .suite = {}, .session = {}, .reason = {}, .object = {}});
+  }
+  erase(inode);
+  ended_(inode, Reason::kNone);
+}
+
+void TaskRegistry::shut_down() {
+  table_->mark_down();
+  for (auto& [inode, task] : tasks_) {
+    const TaskState state = state_of(task);
+    if (state == TaskState::kPending || state == TaskState::kComplete) {
+      (void)table_->transition(task.handle, state, TaskState::kRevoked, 0, Reason::kShutdown);
+    }
+  }
+}
+
+// ---- what the kernel tells ---------------------------------------------------------------------------------------
+
+void TaskRegistry::watch_exit(Task& task) {
+  const std::uint64_t inode = task.peer.inode;
+  task.exit_watch = std::make_unique<asio::posix::stream_descriptor>(loop_, task.peer.pidfd.get());
+  task.exit_watch->async_wait(asio::posix::stream_descriptor::wait_read, [this, inode](boost::system::error_code ec) {
+    if (!ec) exited(inode);
+  });
+}
+
+void TaskRegistry::watch_events() {
+  event_watch_->async_wait(asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code ec) {
+    if (ec) return;
+    drain_events();
+    watch_events();
+  });
+}
+
+void TaskRegistry::drain_events() {
+  if (!connector_) return;
+  std::vector<kernel::ProcessEvent> events;
+  const bool all = connector_->drain(events);
+  for (const kernel::ProcessEvent& event : events) {
+    const auto inode = inode_of_pid_.find(event.tgid);
+    if (inode == inode_of_pid_.end()) continue;
+    Task* const task = find(inode->second);
+    if (task == nullptr) continue;
+    if (event.kind == kernel::ProcessEvent::Kind::kExec) {
+      executed(*task);
+    } else {
+      credentials_may_have_changed(*task);
+    }
+  }
+  if (!all) events_lost();
+}
+
+void TaskRegistry::executed(Task& task) {
+  const TaskState state = state_of(task);
+  if (state != TaskState::kPending && state != TaskState::kComplete) return;
+  const auto no_more_powerful = [&task] {
+    // The same ids and no new capability: a set-uid or otherwise privileged image is none that was planned for.
+    const auto now = kernel::permitted_capabilities(task.peer.pidfd.get(), task.peer.pid);
+    return now && task.plan->capabilities && (*now & ~*task.plan->capabilities) == 0;
+  };
+  const bool planned = task.plan && !task.plan->exec_seen && boot_now() < task.plan->deadline && still_itself(task) &&
+                       no_more_powerful();
+  if (!planned) {
+    end(task, TaskState::kRevoked, Reason::kExec);
+    return;
+  }
+  task.plan->exec_seen = true;
+  if (auto record = table_->record(task.handle)) {
+    ++record->exec_generation;
+    (void)table_->update(task.handle, *record);
+  }
+  (void)table_->set_flags(task.handle, TaskState::kComplete, 0);
+  write_audit(task, "exec.done", Reason::kNone);
+}
+
+void TaskRegistry::credentials_may_have_changed(Task& task) {
+  const TaskState state = state_of(task);
+  if (state != TaskState::kPending && state != TaskState::kComplete) return;
+  if (!still_itself(task)) end(task, TaskState::kRevoked, Reason::kCredentialsChanged);
+}
+
+void TaskRegistry::events_lost() {
+  log::warn("process events were lost: every record is revoked, for nobody can say what its process executes now");
+  std::vector<std::uint64_t> all;
+  for (const auto& [inode, task] : tasks_) all.push_back(inode);
+  for (const std::uint64_t inode : all) revoke(inode, Reason::kWatchLost);
+}
+
+// ---- time --------------------------------------------------------------------------------------------------------
+
+void TaskRegistry::schedule(Task& task, BootTime when) {
+  if (task.deadline != 0) {
+    const auto [first, last] = deadlines_.equal_range(task.deadline);
+    for (auto it = first; it != last; ++it) {
+      if (it->second == task.peer.inode) {
+        deadlines_.erase(it);
+        break;
+      }
+    }
+  }
+  task.deadline = when;
+  if (when != 0) deadlines_.emplace(when, task.peer.inode);
+}
+
+void TaskRegistry::due(Task& task, BootTime now) {
+  const std::uint64_t inode = task.peer.inode;
+  switch (state_of(task)) {
+    case TaskState::kPending: end(task, TaskState::kFailed, Reason::kDeadline); return;
+    case TaskState::kComplete: break;
+    default: erase(inode); return;  // it has lingered long enough
+  }
+  if (task.expires <= now) {
+    end(task, TaskState::kExpired, Reason::kLifetime);
+  } else if (task.pending && task.pending_deadline <= now) {
+    fail(inode, Reason::kDeadline);
+  } else if (task.plan && task.plan->deadline <= now) {
+    // Without a proc connector nobody would see a second exec: the record cannot stand without its channel.
+    if (!connector_ || !task.plan->exec_seen) {
+      end(task, TaskState::kRevoked, Reason::kPlanExpired);
+      return;
+    }
+    task.plan.reset();
+    schedule(task, task.expires);
+    write_audit(task, "exec.not-adopted", Reason::kNone);
+    ended_(inode, Reason::kPlanExpired);
+  } else {
+    schedule(task, task.expires);
+  }
+}
+
+void TaskRegistry::tick() {
+  table_->heartbeat();
+  const BootTime now = boot_now();
+  std::vector<std::uint64_t> overdue;
+  for (auto it = deadlines_.begin(); it != deadlines_.end() && it->first <= now; ++it) overdue.push_back(it->second);
+  for (const std::uint64_t inode : overdue) {
+    if (Task* const task = find(inode)) due(*task, now);
+  }
+}
+
+void TaskRegistry::write_audit(const Task& task, std::string_view event, Reason reason) {
+  const auto record = table_->record(task.handle);
+  AuditEvent line;
+  line.event = event;
+  line.user = task.user;
+  line.uid = task.peer.ids.euid;
+  line.pid = task.peer.pid;
+  line.inode = task.peer.inode;
+  if (record) {
+    line.scheme = table::name_of(record->scheme);
+    line.suite = table::name_of(record->suite);
+    line.session = to_hex(record->session_id);
+  }
+  if (reason != Reason::kNone) line.reason = table::name_of(reason);
+  audit_.write(line);
+}
+
+}  // namespace keyd::daemon

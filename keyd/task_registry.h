@@ -1,0 +1,144 @@
+// The tasks: every process that keyd has a record of, from PENDING until the process is gone. Owns the task table
+// and the pidfds (one a process); learns of exits, execs and changes of credentials, and is the one place where a
+// record changes its state. Event loop only.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "core/base/clock.h"
+#include "core/kernel/peer_identity.h"
+#include "core/kernel/proc_connector.h"
+#include "core/table/table_writer.h"
+#include "keyd/audit.h"
+#include "keyd/quota.h"
+
+namespace keyd::daemon {
+
+// What an exchange is about, for its record.
+struct ExchangeSubject {
+  std::string user;
+  table::Scheme scheme;
+  table::Suite suite;
+  std::string session_id;  // 16 octets, drawn for this exchange
+  std::string renews;      // of the session that is renewed, or empty
+};
+
+enum class BeginOutcome {
+  kPending,    // the task is marked PENDING (a renewed one: COMPLETE and REAUTHENTICATING)
+  kAlready,    // it has an exchange pending, or a living record that this exchange does not renew
+  kNotRenewed,  // there is no such session of this process and user to renew
+  kGone,       // the process has exited
+  kFull,       // a quota or the table
+};
+
+class TaskRegistry {
+ public:
+  struct Limits {
+    std::uint64_t pending_deadline, lifetime, plan_deadline, linger;  // ns
+  };
+  // Called when a process's exchange or session is over other than by its own connection's doing: its connection is
+  // to be closed.
+  using EndedCallback = std::function<void(std::uint64_t inode, table::Reason reason)>;
+
+  TaskRegistry(boost::asio::io_context& loop, std::unique_ptr<table::TableWriter> table,
+               std::optional<kernel::ProcConnector> connector, Quota& quota, Audit& audit, Limits limits,
+               EndedCallback ended);
+  ~TaskRegistry();
+
+  [[nodiscard]] table::TableWriter& table() { return *table_; }
+
+  // Step "modify the task structure to reflect a pending request" (seed 000, claim 1). Takes over peer.pidfd.
+  [[nodiscard]] BeginOutcome begin(kernel::PeerIdentity& peer, const ExchangeSubject& subject);
+  // Step "… to reflect the completion": false when an exec, an exit, a deadline or an administrator came between.
+  [[nodiscard]] bool complete(std::uint64_t inode);
+  // The exchange failed; a renewed session stays as it was.
+  void fail(std::uint64_t inode, table::Reason reason);
+  // Ends a PENDING or COMPLETE record.
+  void revoke(std::uint64_t inode, table::Reason reason);
+
+  // Brings in what the kernel has told but nobody has read yet, and asks the process's pidfd whether it lives with
+  // the credentials it had. True when the record is COMPLETE for the session after all that. To be called before
+  // anything is given to the process.
+  [[nodiscard]] bool confirm(std::uint64_t inode, const std::string& session_id);
+
+  // The connection that the session was made on has ended. Ends the record, unless an exec is planned or done and
+  // this tier would see another one.
+  void connection_closed(std::uint64_t inode);
+
+  // The process will exec once, soon (docs/architecture.md, "Planned exec"). False when its record is not COMPLETE.
+  [[nodiscard]] bool plan_exec(std::uint64_t inode);
+  // The new image has proved itself.
+  void adopted(std::uint64_t inode);
+
+  void count_record(std::uint64_t inode, std::size_t octets);
+  void set_epoch(std::uint64_t inode, std::uint32_t epoch);
+
+  // For WhoAmI.
+  [[nodiscard]] std::optional<table::TaskRecord> record(std::uint64_t inode) const;
+
+  // An administrator's doing. The number of records that fell.
+  std::uint32_t revoke_process(std::uint32_t pid, std::uint64_t inode);
+  std::uint32_t revoke_user(const std::string& user);
+
+  // Ends what is due, and renews the table's heartbeat.
+  void tick();
+  // Marks everything REVOKED (shutdown) and the table down.
+  void shut_down();
+
+ private:
+  struct Plan {
+    BootTime deadline = 0;
+    bool exec_seen = false, adopted = false;
+    std::optional<std::uint64_t> capabilities;  // permitted set at the announcement
+  };
+  struct Task {
+    kernel::PeerIdentity peer;
+    table::TaskHandle handle;
+    std::string user;
+    Charge record_charge, pending_charge;
+    std::optional<ExchangeSubject> pending;  // the exchange that runs, first or renewing
+    BootTime deadline = 0;                   // entry in deadlines_, 0: none
+    BootTime pending_deadline = 0, expires = 0;
+    std::optional<Plan> plan;
+    std::unique_ptr<boost::asio::posix::stream_descriptor> exit_watch;
+    std::uint32_t exchanges = 0;
+  };
+  using TaskMap = std::unordered_map<std::uint64_t, Task>;
+
+  void watch_exit(Task& task);
+  void exited(std::uint64_t inode);
+  void watch_events();
+  void drain_events();
+  void executed(Task& task);
+  void credentials_may_have_changed(Task& task);
+  void events_lost();
+  void end(Task& task, table::TaskState to, table::Reason reason);
+  void erase(std::uint64_t inode);
+  void schedule(Task& task, BootTime when);
+  void due(Task& task, BootTime now);
+  [[nodiscard]] bool still_itself(const Task& task) const;
+  [[nodiscard]] table::TaskState state_of(const Task& task) const;
+  [[nodiscard]] Task* find(std::uint64_t inode);
+  void write_audit(const Task& task, std::string_view event, table::Reason reason);
+
+  boost::asio::io_context& loop_;
+  std::unique_ptr<table::TableWriter> table_;
+  std::optional<kernel::ProcConnector> connector_;
+  std::unique_ptr<boost::asio::posix::stream_descriptor> event_watch_;
+  Quota& quota_;
+  Audit& audit_;
+  Limits limits_;
+  EndedCallback ended_;
+  TaskMap tasks_;
+  std::unordered_map<std::uint32_t, std::uint64_t> inode_of_pid_;
+  std::multimap<BootTime, std::uint64_t> deadlines_;
+};
+
+}  // namespace keyd::daemon

@@ -1,0 +1,80 @@
+// What keyd keeps of its users, behind an interface: SQLite today (sqlite_user_store.h), a networked database for
+// fleets later. Every change is one transaction and durable when the call returns; a call that fails has changed
+// nothing. Calls block: they are made on the store's own thread (store_thread.h).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/bytes.h"
+#include "core/base/error.h"
+#include "core/secret/secret.h"
+#include "core/table/task_table_layout.h"
+#include "keyd/store_sealer.h"
+
+namespace keyd::daemon {
+
+enum class UserState { kActive = 0, kLocked = 1, kDisabled = 2 };
+[[nodiscard]] const char* name_of(UserState state);
+
+using SchemeSet = std::uint32_t;  // bit 1 << Scheme
+[[nodiscard]] constexpr SchemeSet scheme_bit(table::Scheme scheme) { return 1u << static_cast<unsigned>(scheme); }
+
+// A user as stored. The password stays sealed; unseal_password opens it for the moment of use.
+struct StoredUser {
+  std::string id;  // 16 random octets given at enrolment: a name enrolled anew is another user
+  std::string name;
+  UserState state = UserState::kActive;
+  SchemeSet schemes = 0;
+  bool allow_historic = false;
+  std::uint64_t created = 0, password_changed = 0;  // seconds since the Unix epoch
+  std::uint32_t credential_count = 0;
+  Bytes sealed_password;  // for `challenge`
+};
+
+[[nodiscard]] Result<Bytes> seal_password(const StoreSealer& sealer, std::string_view user_id, ByteView password);
+[[nodiscard]] Result<secret::SecretBuffer> unseal_password(const StoreSealer& sealer, const StoredUser& user);
+
+struct CredentialEntry {
+  std::string name;
+  std::uint32_t size = 0;  // octets
+  std::uint64_t changed = 0;
+};
+
+// A credential's value as stored, and what it takes to open it.
+[[nodiscard]] Result<Bytes> seal_credential(const StoreSealer& sealer, std::string_view user_id, std::string_view name,
+                                            ByteView value);
+[[nodiscard]] Result<secret::SecretBuffer> unseal_credential(const StoreSealer& sealer, std::string_view user_id,
+                                                             std::string_view name, ByteView sealed);
+
+class UserStore {
+ public:
+  virtual ~UserStore() = default;
+
+  // Nothing when there is no such user.
+  [[nodiscard]] virtual Result<std::optional<StoredUser>> find(const std::string& name) = 0;
+  // At most `limit` users after `after` in name order.
+  [[nodiscard]] virtual Result<std::vector<StoredUser>> list(const std::string& after, std::size_t limit) = 0;
+
+  // kRefused when the name is taken.
+  [[nodiscard]] virtual Result<void> add(const StoredUser& user) = 0;
+  // All of these: kNotFound when there is no such user.
+  [[nodiscard]] virtual Result<void> set_password(const std::string& name, const Bytes& sealed) = 0;
+  [[nodiscard]] virtual Result<void> set_state(const std::string& name, UserState state) = 0;
+  [[nodiscard]] virtual Result<void> remove(const std::string& name) = 0;
+
+  // At most kMaxCredentialsPerUser a user: kExhausted.
+  static constexpr std::uint32_t kMaxCredentialsPerUser = 256;
+  [[nodiscard]] virtual Result<void> set_credential(const std::string& user, const std::string& name,
+                                                    const Bytes& sealed, std::uint32_t size) = 0;
+  // kNotFound when there is no such credential either.
+  [[nodiscard]] virtual Result<void> remove_credential(const std::string& user, const std::string& name) = 0;
+  [[nodiscard]] virtual Result<std::vector<CredentialEntry>> credentials(const std::string& user) = 0;
+  // The sealed value, by the user's id; nothing when there is none.
+  [[nodiscard]] virtual Result<std::optional<Bytes>> credential(const std::string& user_id, const std::string& name) = 0;
+};
+
+}  // namespace keyd::daemon
