@@ -11,14 +11,14 @@ namespace keyd::daemon {
 
 Result<UniqueFd> open_own_directory(const std::string& path, mode_t mode, bool exclusive) {
   const std::string shown = escape(path);
-  if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) {
-    return fail_errno(Code::kBroken, "cannot make directory " + shown);
-  }
+  const bool made = ::mkdir(path.c_str(), mode) == 0;
+  if (!made && errno != EEXIST) return fail_errno(Code::kBroken, "cannot make directory " + shown);
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd.valid()) {
     if (errno == ELOOP || errno == ENOTDIR) return fail(Code::kRefused, shown + " is a link or no directory; give keyd a directory of its own");
     return fail_errno(Code::kBroken, "cannot open directory " + shown);
   }
+  if (made && ::fchmod(fd.get(), mode) != 0) return fail_errno(Code::kBroken, "cannot set the mode of " + shown);
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0) return fail_errno(Code::kBroken, "cannot examine " + shown);
   if (st.st_uid != ::geteuid()) {

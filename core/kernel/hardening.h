@@ -7,7 +7,7 @@
 
 namespace keyd::kernel {
 
-// No core file, no ptrace or /proc/PID/mem by processes of the same uid (PR_SET_DUMPABLE 0, RLIMIT_CORE 0).
+// No core file, no ptrace or /proc/PID/mem by processes of the same uid (PR_SET_DUMPABLE 0). Ends with an execve.
 [[nodiscard]] Result<void> forbid_inspection();
 
 // No later execve can gain privileges (PR_SET_NO_NEW_PRIVS).

@@ -2,7 +2,10 @@
 // used as an offset, and the capacity is read once.
 #include "core/table/table_reader.h"
 
+#include <linux/futex.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <bit>
 
@@ -104,6 +107,20 @@ LookupOutcome TableReader::find_by_pid(std::uint32_t pid, TaskView& out) const {
     return outcome;
   }
   return stale() ? LookupOutcome::kStale : LookupOutcome::kAbsent;
+}
+
+bool TableReader::wait_for_change(std::uint64_t seen, std::uint64_t timeout) const {
+  const BootTime deadline = boot_now() + timeout;
+  while (changes() == seen) {
+    const BootTime now = boot_now();
+    if (now >= deadline) return false;
+    const std::uint64_t left = deadline - now;
+    timespec relative{};
+    relative.tv_sec = static_cast<std::time_t>(left / kSecond);
+    relative.tv_nsec = static_cast<long>(left % kSecond);
+    ::syscall(SYS_futex, &arrays_.header->changes, FUTEX_WAIT, static_cast<std::uint32_t>(seen), &relative, nullptr, 0);
+  }
+  return true;
 }
 
 void TableReader::for_each(const std::function<void(const TaskView&)>& visit) const {

@@ -39,7 +39,10 @@ class TableReader {
   void for_each(const std::function<void(const TaskView&)>& visit) const;
 
   [[nodiscard]] bool stale() const;
-  // Grows with every change of any record.
+  // Waits until changes() is not `seen` any more, for at most `timeout` ns. False when the time ran out. This one call
+  // sleeps; it takes part in nothing that the writer waits for. A keyd that is killed wakes nobody: bound the wait.
+  [[nodiscard]] bool wait_for_change(std::uint64_t seen, std::uint64_t timeout) const;
+  // Grows when a record comes, goes, or changes its state or flags (not its counters).
   [[nodiscard]] std::uint64_t changes() const { return arrays_.header->changes.load(std::memory_order_acquire); }
   [[nodiscard]] const TableHeader& header() const { return *arrays_.header; }
 

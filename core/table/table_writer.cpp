@@ -4,10 +4,13 @@
 //   freeing   word first, then the indexes, then the record.
 #include "core/table/table_writer.h"
 
+#include <linux/futex.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <bit>
 #include <cstdlib>
+#include <limits>
 
 #include "core/kernel/namespaces.h"
 #include "core/table/task_terms.h"
@@ -70,6 +73,12 @@ void TableWriter::heartbeat(std::uint64_t validity) {
 }
 
 void TableWriter::mark_down() { arrays_.header->alive_until.store(0, std::memory_order_release); }
+
+void TableWriter::changed() {
+  arrays_.header->changes.fetch_add(1, std::memory_order_release);
+  // Readers wait on the counter's low half (little-endian), which a read-only mapping is enough for.
+  ::syscall(SYS_futex, &arrays_.header->changes, FUTEX_WAKE, std::numeric_limits<int>::max(), nullptr, nullptr, 0);
+}
 
 bool TableWriter::is_current(TaskHandle handle) const {
   if (handle.slot >= capacity_) return false;
@@ -143,7 +152,6 @@ bool TableWriter::update(TaskHandle handle, const TaskRecord& record) {
   if (!is_current(handle)) return false;
   if (arrays_.inode_index[handle.slot].load(std::memory_order_relaxed) != record.inode) return false;
   write_record(arrays_.slots[handle.slot], record);
-  changed();
   return true;
 }
 

@@ -58,7 +58,7 @@ class TableWriter {
  private:
   [[nodiscard]] bool is_current(TaskHandle handle) const;
   void write_record(TaskSlot& slot, const TaskRecord& record);
-  void changed() { arrays_.header->changes.fetch_add(1, std::memory_order_release); }
+  void changed();  // wakes those who wait for a change
 
   std::unique_ptr<TableMemory> memory_;
   std::uint32_t capacity_;

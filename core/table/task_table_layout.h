@@ -13,6 +13,7 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -121,6 +122,7 @@ struct alignas(64) TaskSlot {
   std::atomic<std::uint64_t> sequence;
   std::array<std::atomic<std::uint64_t>, kRecordWords> record;
 };
+static_assert(std::endian::native == std::endian::little);
 static_assert(sizeof(TaskSlot) == 192 && std::atomic<std::uint64_t>::is_always_lock_free);
 // With its two index entries a process costs 208 octets (targets: at most 256).
 
@@ -136,7 +138,8 @@ struct TableHeader {
   Strength strength;               // of this tier
   std::atomic<std::uint64_t> alive_until;  // CLOCK_BOOTTIME ns; past it, or 0, nothing in the table counts
   std::atomic<std::uint64_t> used;         // slots in use
-  std::atomic<std::uint64_t> changes;      // grows by one with every change of any record
+  std::atomic<std::uint64_t> changes;      // grows by one when a record comes, goes, or changes state or flags;
+                                           // its low 32 bits are a futex that is woken then
 };
 static_assert(offsetof(TableHeader, alive_until) == 48 && sizeof(TableHeader) == 72);
 

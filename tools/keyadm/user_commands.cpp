@@ -1,0 +1,193 @@
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <ctime>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "core/base/untrusted_text.h"
+#include "tools/console/password_prompt.h"
+#include "tools/keyadm/commands.h"
+
+namespace keyd::keyadm {
+namespace {
+
+struct UserOptions {
+  std::string name, output = "pretty";
+  std::vector<std::string> schemes;
+  bool allow_historic = false;
+  int password_fd = -1;
+};
+using Options = std::shared_ptr<UserOptions>;
+
+std::string when(std::uint64_t seconds) {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(seconds)));
+}
+
+nlohmann::ordered_json as_json(const wire::UserRecord& user) {
+  nlohmann::ordered_json out;
+  out["name"] = user.name();
+  out["state"] = user.state();
+  out["schemes"] = nlohmann::json::array();
+  for (const std::string& scheme : user.schemes()) out["schemes"].push_back(scheme);
+  out["allow_historic"] = user.allow_historic();
+  out["created"] = when(user.created());
+  out["password_changed"] = when(user.password_changed());
+  out["credentials"] = user.credential_count();
+  return out;
+}
+
+void print_row(const wire::UserRecord& user) {
+  std::string schemes;
+  for (const std::string& scheme : user.schemes()) schemes += (schemes.empty() ? "" : ",") + scheme;
+  fmt::print("{:<24} {:<9} {:<14} {:<9} {:>11}  {}\n", escape(user.name()), user.state(), schemes,
+             user.allow_historic() ? "allowed" : "no", user.credential_count(), when(user.password_changed()));
+}
+
+void print_heading() {
+  fmt::print("{:<24} {:<9} {:<14} {:<9} {:>11}  {}\n", "USER", "STATE", "SCHEMES", "HISTORIC", "CREDENTIALS", "PASSWORD CHANGED");
+}
+
+Result<secret::SecretBuffer> new_password(const UserOptions& options) {
+  if (options.password_fd >= 0) return console::read_secret(options.password_fd, wire::kMaxPassword, true);
+  return console::prompt_twice("New password for " + escape(options.name) + ": ", wire::kMaxPassword);
+}
+
+int add_user(const Invocation& invocation, const UserOptions& options) {
+  auto password = new_password(options);
+  if (!password) return complain(password.error());
+  wire::AdminRequest request;
+  wire::UserAdd& user = *request.mutable_user_add();
+  user.set_name(options.name);
+  user.set_allow_historic(options.allow_historic);
+  for (const std::string& scheme : options.schemes) user.add_schemes(scheme);
+  return ask_and(invocation, request, &*password, [&](const wire::AdminReply&) {
+    fmt::print("user \"{}\" enrolled\n", escape(options.name));
+    return console::kDone;
+  });
+}
+
+int change_password(const Invocation& invocation, const UserOptions& options) {
+  auto password = new_password(options);
+  if (!password) return complain(password.error());
+  wire::AdminRequest request;
+  request.mutable_user_passwd()->set_name(options.name);
+  return ask_and(invocation, request, &*password, [&](const wire::AdminReply&) {
+    fmt::print("password of \"{}\" changed; the user's sessions have ended\n", escape(options.name));
+    return console::kDone;
+  });
+}
+
+int list_users(const Invocation& invocation, const UserOptions& options) {
+  auto link = AdminLink::connect(invocation.runtime_dir);
+  if (!link) return complain(link.error());
+  const bool json = options.output == "json";
+  auto all = nlohmann::ordered_json::array();
+  if (!json) print_heading();
+  for (std::string after;;) {
+    wire::AdminRequest request;
+    request.mutable_user_list()->set_after(after);
+    const auto reply = link->ask(request);
+    if (!reply) return complain(reply.error());
+    for (const wire::UserRecord& user : reply->users().users()) {
+      if (json) {
+        all.push_back(as_json(user));
+      } else {
+        print_row(user);
+      }
+      after = user.name();
+    }
+    if (!reply->users().more()) break;
+  }
+  if (json) fmt::print("{}\n", nlohmann::ordered_json{{"users", all}}.dump(2));
+  return console::kDone;
+}
+
+int show_user(const Invocation& invocation, const UserOptions& options) {
+  wire::AdminRequest request;
+  request.mutable_user_show()->set_name(options.name);
+  return ask_and(invocation, request, nullptr, [&](const wire::AdminReply& reply) {
+    if (options.output == "json") {
+      fmt::print("{}\n", as_json(reply.user()).dump(2));
+    } else {
+      print_heading();
+      print_row(reply.user());
+    }
+    return console::kDone;
+  });
+}
+
+using SetName = wire::UserName* (wire::AdminRequest::*)();
+
+// enable, disable, unlock, remove: a name in, done or refused out.
+void add_simple(CLI::App& user, Invocation& invocation, const char* verb, const char* help, const char* said,
+                SetName field) {
+  const auto options = std::make_shared<UserOptions>();
+  CLI::App* const command = user.add_subcommand(verb, help);
+  command->add_option("NAME", options->name, "the user")->required();
+  command->callback([&invocation, options, field, said] {
+    invocation.chosen = [&invocation, options, field, said] {
+      wire::AdminRequest request;
+      (request.*field)()->set_name(options->name);
+      return ask_and(invocation, request, nullptr, [&](const wire::AdminReply&) {
+        fmt::print("user \"{}\" {}\n", escape(options->name), said);
+        return console::kDone;
+      });
+    };
+  });
+}
+
+CLI::App* add_command(CLI::App& user, Invocation& invocation, const char* verb, const char* help, const Options& options,
+                      int (*run)(const Invocation&, const UserOptions&)) {
+  CLI::App* const command = user.add_subcommand(verb, help);
+  command->callback([&invocation, options, run] {
+    invocation.chosen = [&invocation, options, run] { return run(invocation, *options); };
+  });
+  return command;
+}
+
+void add_output_option(CLI::App* command, const Options& options) {
+  command->add_option("-o,--output", options->output, "pretty or json")->check(CLI::IsMember({"pretty", "json"}))->capture_default_str();
+}
+
+void add_password_option(CLI::App* command, const Options& options) {
+  command->add_option("--password-fd", options->password_fd, "read the password (one line) from this descriptor; else ask twice")
+      ->check(CLI::NonNegativeNumber);
+}
+
+}  // namespace
+
+void add_user_commands(CLI::App& app, Invocation& invocation) {
+  CLI::App& user = *app.add_subcommand("user", "enrol and manage users");
+  user.require_subcommand(1);
+
+  const auto adding = std::make_shared<UserOptions>();
+  CLI::App* const add = add_command(user, invocation, "add", "enrol a user", adding, add_user);
+  add->add_option("NAME", adding->name, "the user's name")->required();
+  add->add_option("--scheme", adding->schemes, "a scheme the user may use (repeat; default: challenge)");
+  add->add_flag("--allow-historic", adding->allow_historic, "let this user use the scheme's historic suite (weak: MD5, short numbers)");
+  add_password_option(add, adding);
+
+  const auto changing = std::make_shared<UserOptions>();
+  CLI::App* const passwd = add_command(user, invocation, "passwd", "set a user's password; ends the user's sessions", changing, change_password);
+  passwd->add_option("NAME", changing->name, "the user")->required();
+  add_password_option(passwd, changing);
+
+  const auto listing = std::make_shared<UserOptions>();
+  add_output_option(add_command(user, invocation, "list", "list the users", listing, list_users), listing);
+
+  const auto showing = std::make_shared<UserOptions>();
+  CLI::App* const show = add_command(user, invocation, "show", "show one user", showing, show_user);
+  show->add_option("NAME", showing->name, "the user")->required();
+  add_output_option(show, showing);
+
+  add_simple(user, invocation, "enable", "let a disabled user authenticate again", "enabled", &wire::AdminRequest::mutable_user_enable);
+  add_simple(user, invocation, "disable", "refuse a user from now on; ends the user's sessions", "disabled; the user's sessions have ended",
+             &wire::AdminRequest::mutable_user_disable);
+  add_simple(user, invocation, "unlock", "lift a lock that failed attempts have brought", "unlocked", &wire::AdminRequest::mutable_user_unlock);
+  add_simple(user, invocation, "remove", "remove a user with all credentials; ends the user's sessions", "removed",
+             &wire::AdminRequest::mutable_user_remove);
+}
+
+}  // namespace keyd::keyadm

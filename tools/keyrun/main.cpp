@@ -1,0 +1,117 @@
+// keyrun: authenticates this very process, and then becomes the command. The record stays with the process over that
+// one planned exec; the credentials wait in descriptors.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstring>
+
+#include "core/base/untrusted_text.h"
+#include "core/kernel/hardening.h"
+#include "core/wire/limits.h"
+#include "tools/console/command_line.h"
+#include "tools/console/password_prompt.h"
+#include "tools/keyrun/launch.h"
+
+namespace {
+
+using namespace keyd;
+
+struct Options {
+  std::string runtime_dir, user, scheme = "challenge", suite = "modern", transform;
+  std::uint32_t nonce_bits = 0, key_count = 0;
+  int password_fd = -1;
+  std::vector<std::string> credentials, command;
+};
+
+int complain(const Error& error) {
+  return console::complain("keyrun", error.message(), error.code == Code::kInvalid ? console::kUsage : console::kRefused);
+}
+
+int complain(keyclient_status status) {
+  const auto code = status == KEYCLIENT_UNREACHABLE || status == KEYCLIENT_DEADLINE ? console::kUnreachable
+                    : status == KEYCLIENT_INVALID                                   ? console::kUsage
+                                                                                    : console::kRefused;
+  return console::complain("keyrun", keyclient_error(), code);
+}
+
+// Everything before "--" is keyrun's, everything behind it the command's.
+int split(int argc, char** argv, std::vector<std::string>& command) {
+  for (int i = 1; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--") != 0) continue;
+    command.assign(argv + i + 1, argv + argc);
+    return i;
+  }
+  return argc;
+}
+
+void parse(int argc, char** argv, Options& options) {
+  CLI::App app("Authenticates as a user and becomes CMD, which keeps the record.\nusage: keyrun [OPTIONS] --user NAME -- CMD [ARG...]", "keyrun");
+  console::add_standard_options(app, "keyrun", options.runtime_dir);
+  app.add_option("--user", options.user, "who to authenticate as")->required();
+  app.add_option("--scheme", options.scheme, "the exchange")->check(CLI::IsMember({"challenge"}))->capture_default_str();
+  app.add_option("--suite", options.suite, "modern, or historic where keyd's administrator allows it")
+      ->check(CLI::IsMember({"modern", "historic"}))->capture_default_str();
+  app.add_option("--transform", options.transform, "historic suite: hmac-md5 (default), md5, keyed-md5-rfc1828");
+  app.add_option("--nonce-bits", options.nonce_bits, "historic suite: 16 (default) to 256");
+  app.add_option("--keys", options.key_count, "one key, or one for each direction")->check(CLI::Range(1, 2));
+  app.add_option("--password-fd", options.password_fd, "read the password (one line) from this descriptor; else ask")->check(CLI::NonNegativeNumber);
+  app.add_option("--credential", options.credentials, "fetch this credential; KEYD_CREDENTIAL_<NAME> says its descriptor (repeat)");
+  const int own = split(argc, argv, options.command);
+  console::parse_or_exit(app, own, argv);
+}
+
+int give_password(void* context, char* buffer, std::size_t capacity, std::size_t* length) {
+  const Options& options = *static_cast<const Options*>(context);
+  const auto password = options.password_fd >= 0
+                            ? console::read_secret(options.password_fd, capacity, true)
+                            : console::prompt("Password of " + escape(options.user) + ": ", capacity);
+  if (!password) {
+    fmt::print(stderr, "keyrun: {}\n", password.error().message());
+    return 1;
+  }
+  std::memcpy(buffer, password->reveal().data(), password->size());
+  *length = password->size();
+  return 0;
+}
+
+keyclient_status authenticate(keyclient_t* client, Options& options) {
+  keyclient_login login{};
+  login.size = sizeof login;
+  login.user = options.user.c_str();
+  login.scheme = options.scheme.c_str();
+  login.suite = options.suite.c_str();
+  login.transform = options.transform.empty() ? nullptr : options.transform.c_str();
+  login.nonce_bits = options.nonce_bits;
+  login.key_count = options.key_count;
+  login.password_callback = give_password;
+  login.password_context = &options;
+  return keyclient_authenticate(client, &login);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  parse(argc, argv, options);
+  if (options.command.empty()) return console::complain("keyrun", "no command; write it behind -- (see --help)", console::kUsage);
+  const auto executable = keyrun::resolve(options.command.front());
+  if (!executable) return complain(executable.error());
+  if (auto hidden = kernel::forbid_inspection(); !hidden) return complain(hidden.error());
+
+  keyclient_options target{};
+  target.size = sizeof target;
+  target.runtime_dir = options.runtime_dir.c_str();
+  keyclient_t* client = nullptr;
+  if (const auto status = keyclient_open(&target, &client); status != KEYCLIENT_OK) return complain(status);
+  if (const auto status = authenticate(client, options); status != KEYCLIENT_OK) return complain(status);
+  if (auto left = keyrun::leave_credentials(client, options.credentials); !left) return complain(left.error());
+  ::setenv("KEYD_RUNTIME_DIR", options.runtime_dir.c_str(), 1);
+  if (auto left = keyrun::leave_session(client); !left) return complain(left.error());
+
+  std::vector<char*> arguments;
+  for (std::string& argument : options.command) arguments.push_back(argument.data());
+  arguments.push_back(nullptr);
+  ::execv(executable->c_str(), arguments.data());
+  return console::complain("keyrun", "cannot run " + escape(*executable) + ": " + std::strerror(errno), console::kRefused);
+}
