@@ -158,12 +158,15 @@ Result<void> SqliteUserStore::execute(const char* sql) {
 
 // ---- opening -----------------------------------------------------------------------------------------------------
 
-Result<void> SqliteUserStore::configure() {
+void SqliteUserStore::restrict_connection() {
   sqlite3_extended_result_codes(db_.get(), 1);
   sqlite3_busy_timeout(db_.get(), 2000);
   sqlite3_limit(db_.get(), SQLITE_LIMIT_LENGTH, 1 << 20);
   sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+}
+
+Result<void> SqliteUserStore::configure() {
   // secure_delete: a removed secret does not stay in free pages. temp_store: no file beside the store.
   return execute(
       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;"
@@ -316,7 +319,7 @@ Result<OpenedStore> SqliteUserStore::open(const std::string& state_directory) {
   const int status = sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX, nullptr);
   std::unique_ptr<SqliteUserStore> store(new SqliteUserStore(Database(raw)));
   if (status != SQLITE_OK) return in(state_directory, store->failure("open it").error());
-  if (auto configured = store->configure(); !configured) return in(state_directory, configured.error());
+  store->restrict_connection();
   if (!fresh) {
     Statement schema(store->db_.get(), "SELECT count(*) FROM sqlite_schema");
     if (schema.step() != Statement::Step::kRow) return in(state_directory, store->failure("open it").error());
@@ -330,13 +333,17 @@ Result<OpenedStore> SqliteUserStore::open(const std::string& state_directory) {
   if (!key) return in(state_directory, key.error());
   opened.sealer = std::make_unique<StoreSealer>(std::move(*key));
 
+  // What is there is judged before the first pragma that writes: a refused file stays as it was.
+  if (!fresh) {
+    if (auto checked = store->check_schema(); !checked) return in(state_directory, checked.error());
+  }
+  if (auto configured = store->configure(); !configured) return in(state_directory, configured.error());
   if (fresh) {
     const auto check = opened.sealer->seal({"store"}, bytes_of(kKeyCheck));
     if (!check) return std::unexpected(check.error());
     if (auto made = store->create_schema(*check); !made) return in(state_directory, made.error());
     opened.created = true;
   } else {
-    if (auto checked = store->check_schema(); !checked) return in(state_directory, checked.error());
     const auto check = store->key_check();
     if (!check) return in(state_directory, check.error());
     if (!opened.sealer->open({"store"}, *check)) {

@@ -45,6 +45,7 @@ class SqliteUserStore final : public UserStore {
 
   explicit SqliteUserStore(Database db) : db_(std::move(db)) {}
   [[nodiscard]] Result<void> execute(const char* sql);
+  void restrict_connection();
   [[nodiscard]] Result<void> configure();
   [[nodiscard]] Result<void> create_schema(const Bytes& key_check);
   [[nodiscard]] Result<void> check_schema();

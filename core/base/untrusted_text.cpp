@@ -53,13 +53,16 @@ bool is_acceptable_name(std::string_view name) {
   return true;
 }
 
-std::string escape(std::string_view text) {
+namespace {
+
+std::string escape_with(std::string_view text, bool quotes) {
   std::string out;
   out.reserve(text.size());
   char buffer[16];
   for (std::size_t i = 0; i < text.size();) {
     const Decoded c = decode_one(text.substr(i));
-    if (c.scalar == kIllFormed || (c.length == 1 && (is_unprintable(c.scalar) || c.scalar == '"' || c.scalar == '\\'))) {
+    const bool quoted = quotes && (c.scalar == '"' || c.scalar == '\\');
+    if (c.length == 1 && (is_unprintable(c.scalar) || quoted)) {
       std::snprintf(buffer, sizeof buffer, "\\x%02x", static_cast<unsigned>(static_cast<std::uint8_t>(text[i])));
       out += buffer;
     } else if (is_unprintable(c.scalar)) {
@@ -71,6 +74,20 @@ std::string escape(std::string_view text) {
     i += c.length;
   }
   return out;
+}
+
+}  // namespace
+
+std::string escape(std::string_view text) { return escape_with(text, true); }
+std::string escape_line(std::string_view text) { return escape_with(text, false); }
+
+bool is_utf8(std::string_view text) {
+  for (std::size_t i = 0; i < text.size();) {
+    const Decoded c = decode_one(text.substr(i));
+    if (c.scalar == kIllFormed) return false;
+    i += c.length;
+  }
+  return true;
 }
 
 }  // namespace keyd

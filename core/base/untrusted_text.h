@@ -17,4 +17,10 @@ inline constexpr std::size_t kMaxNameOctets = 64;
 // UTF-8, quotes and backslashes become \xNN or \u{NNNN}; other UTF-8 stays.
 [[nodiscard]] std::string escape(std::string_view text);
 
+// The same for a whole line of text, such as a message that quotes escaped names already: quotes and backslashes stay.
+[[nodiscard]] std::string escape_line(std::string_view text);
+
+// True when the whole of `text` is well-formed UTF-8 (RFC 3629), whatever its characters.
+[[nodiscard]] bool is_utf8(std::string_view text);
+
 }  // namespace keyd

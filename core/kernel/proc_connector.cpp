@@ -92,8 +92,10 @@ Result<ProcConnector> ProcConnector::open() {
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     return fail_errno(Code::kUnsupported, "cannot join the process connector");
   }
-  // SO_RCVBUFFORCE needs CAP_NET_ADMIN, which joining needed too.
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof kReceiveBuffer);
+  // Without CAP_NET_ADMIN the buffer is as large as the system lets anybody's be; when it overflows, drain() says so.
+  if (::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof kReceiveBuffer) != 0) {
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &kReceiveBuffer, sizeof kReceiveBuffer);
+  }
   if (!attach_filter(socket.get()) || !subscribe(socket.get())) {
     return fail_errno(Code::kUnsupported, "cannot subscribe to the process connector");
   }

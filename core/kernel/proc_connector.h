@@ -1,5 +1,5 @@
 // The kernel's process event connector: execs and changes of credentials of every process, as they happen, a moment
-// after they have happened. Needs CAP_NET_ADMIN in the initial pid and network namespaces.
+// after they have happened. Only in the initial pid and network namespaces; before Linux 6.6 with CAP_NET_ADMIN alone.
 #pragma once
 
 #include <cstdint>

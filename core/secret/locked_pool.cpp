@@ -25,6 +25,7 @@ LockedPool::LockedPool() {
   ::pthread_atfork([] { instance().mutex_.lock(); }, [] { instance().mutex_.unlock(); },
                    [] {
                      instance().region_ = nullptr;
+                     instance().in_use_ = 0;
                      instance().mutex_.unlock();
                    });
 }
@@ -33,8 +34,9 @@ void LockedPool::map_region() {
   void* region = ::mmap(nullptr, kCapacity, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (region == MAP_FAILED) throw PoolExhausted();
   region_ = static_cast<std::byte*>(region);
-  committed_ = carved_ = in_use_ = 0;
+  committed_ = in_use_ = 0;
   free_.fill(nullptr);
+  free_class_ = std::make_unique<std::uint8_t[]>(kCapacity / kSmallestBlock);
 }
 
 bool LockedPool::owns(const void* block) const {
@@ -47,50 +49,77 @@ std::size_t LockedPool::class_of(std::size_t size) {
   return static_cast<std::size_t>(std::countr_zero(rounded) - std::countr_zero(kSmallestBlock));
 }
 
-void LockedPool::commit(std::size_t until) {
-  while (committed_ < until) {
-    if (committed_ + kCommitStep > kCapacity) throw PoolExhausted();
-    std::byte* const start = region_ + committed_;
-    // All of these or none: a page that may be swapped or dumped is no page for a secret.
-    const bool ready = ::mprotect(start, kCommitStep, PROT_READ | PROT_WRITE) == 0 &&
-                       ::madvise(start, kCommitStep, MADV_DONTDUMP) == 0 &&
-                       ::madvise(start, kCommitStep, MADV_WIPEONFORK) == 0 && ::mlock(start, kCommitStep) == 0;
-    if (!ready) {
-      ::mprotect(start, kCommitStep, PROT_NONE);
-      throw PoolExhausted();
-    }
-    committed_ += kCommitStep;
+std::size_t LockedPool::unit_of(const void* block) const {
+  return static_cast<std::size_t>(static_cast<const std::byte*>(block) - region_) / kSmallestBlock;
+}
+
+void LockedPool::push(std::byte* block, std::size_t index) {
+  auto* const links = reinterpret_cast<FreeBlock*>(block);
+  *links = {free_[index], nullptr};
+  if (links->next != nullptr) links->next->previous = links;
+  free_[index] = links;
+  free_class_[unit_of(block)] = static_cast<std::uint8_t>(index + 1);
+}
+
+void LockedPool::remove(std::byte* block, std::size_t index) {
+  auto* const links = reinterpret_cast<FreeBlock*>(block);
+  (links->previous != nullptr ? links->previous->next : free_[index]) = links->next;
+  if (links->next != nullptr) links->next->previous = links->previous;
+  free_class_[unit_of(block)] = 0;
+  wipe(links, sizeof *links);
+}
+
+void LockedPool::commit() {
+  if (committed_ + kLargestBlock > kCapacity) throw PoolExhausted();
+  std::byte* const start = region_ + committed_;
+  // All of these or none: a page that may be swapped or dumped is no page for a secret.
+  const bool ready = ::mprotect(start, kLargestBlock, PROT_READ | PROT_WRITE) == 0 &&
+                     ::madvise(start, kLargestBlock, MADV_DONTDUMP) == 0 &&
+                     ::madvise(start, kLargestBlock, MADV_WIPEONFORK) == 0 && ::mlock(start, kLargestBlock) == 0;
+  if (!ready) {
+    ::mprotect(start, kLargestBlock, PROT_NONE);
+    throw PoolExhausted();
   }
+  committed_ += kLargestBlock;
+  push(start, kClasses - 1);
 }
 
 void* LockedPool::allocate(std::size_t size) {
   if (size > kLargestBlock) throw PoolExhausted();
-  const std::size_t index = class_of(size), block = kSmallestBlock << index;
+  const std::size_t wanted = class_of(size);
   const std::lock_guard lock(mutex_);
   if (region_ == nullptr) map_region();
-  void* result = free_[index];
-  if (result != nullptr) {
-    free_[index] = free_[index]->next;
-    wipe(result, sizeof(FreeBlock));
-  } else {
-    commit(carved_ + block);
-    result = region_ + carved_;
-    carved_ += block;
+  std::size_t index = wanted;
+  while (index < kClasses && free_[index] == nullptr) ++index;
+  if (index == kClasses) {
+    commit();
+    index = kClasses - 1;
   }
-  in_use_ += block;
-  return result;
+  auto* const block = reinterpret_cast<std::byte*>(free_[index]);
+  remove(block, index);
+  while (index > wanted) {  // its upper half, quarter … stay free
+    --index;
+    push(block + (kSmallestBlock << index), index);
+  }
+  in_use_ += kSmallestBlock << wanted;
+  return block;
 }
 
-void LockedPool::release(void* block, std::size_t size) noexcept {
-  if (block == nullptr) return;
-  const std::size_t index = class_of(size);
+void LockedPool::release(void* given, std::size_t size) noexcept {
+  if (given == nullptr) return;
+  std::size_t index = class_of(size);
   const std::lock_guard lock(mutex_);
-  if (!owns(block)) return;  // made before a fork, wiped by it
+  if (!owns(given)) return;  // made before a fork, wiped by it
+  auto* block = static_cast<std::byte*>(given);
   wipe(block, kSmallestBlock << index);
-  auto* const freed = static_cast<FreeBlock*>(block);
-  freed->next = free_[index];
-  free_[index] = freed;
   in_use_ -= kSmallestBlock << index;
+  for (; index < kClasses - 1; ++index) {
+    const std::size_t offset = static_cast<std::size_t>(block - region_), buddy = offset ^ (kSmallestBlock << index);
+    if (free_class_[buddy / kSmallestBlock] != index + 1) break;
+    remove(region_ + buddy, index);
+    block = region_ + std::min(offset, buddy);
+  }
+  push(block, index);
 }
 
 std::size_t LockedPool::in_use() const {

@@ -1,6 +1,7 @@
 // The one place where secrets lie in memory: pages that are locked (never swapped), left out of core files and
 // wiped in a forked child (which starts with an empty pool of its own: locks are not inherited). Bounded, shared by all threads of the process, so that what peers can make us hold is
-// bounded too. Blocks come in power-of-two sizes from 64 octets to 128 KiB and are wiped when given back.
+// bounded too. Blocks come in power-of-two sizes from 64 octets to 128 KiB, are wiped when given back, and merge with
+// their buddies, so that what small blocks have filled can serve a large one again.
 //
 // (The kernel-backed pages of memfd_secret(2) take this pool's place in one function, `commit`, when the kernel
 // tier lands; nobody outside this file knows where the pages come from.)
@@ -9,6 +10,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <new>
 
@@ -41,21 +43,26 @@ class LockedPool {
 
  private:
   static constexpr std::size_t kClasses = 12;  // 64 << 0 … 64 << 11
-  static constexpr std::size_t kCommitStep = 128 << 10;
+  // The links of a free block lie in the block itself.
   struct FreeBlock {
-    FreeBlock* next;
+    FreeBlock *next, *previous;
   };
 
   LockedPool();
   void map_region();  // a fresh, empty region; throws PoolExhausted
+  void commit();      // makes the next kLargestBlock octets usable, locked and free; throws PoolExhausted
   [[nodiscard]] bool owns(const void* block) const;
   static std::size_t class_of(std::size_t size);
-  void commit(std::size_t until);  // makes [0, until) of the region usable and locked; throws PoolExhausted
+  [[nodiscard]] std::size_t unit_of(const void* block) const;  // its place in free_class_
+  void push(std::byte* block, std::size_t index);
+  void remove(std::byte* block, std::size_t index);
 
   mutable std::mutex mutex_;
   std::byte* region_ = nullptr;
-  std::size_t committed_ = 0, carved_ = 0, in_use_ = 0;
+  std::size_t committed_ = 0, in_use_ = 0;
   std::array<FreeBlock*, kClasses> free_{};
+  // For each smallest block of the region: 1 + the class of the free block that begins there, else 0.
+  std::unique_ptr<std::uint8_t[]> free_class_;
 };
 
 // Overwrites `size` octets in a way that the compiler keeps.

@@ -27,7 +27,7 @@ constexpr std::size_t kLargestTable = std::size_t{1} << 30;  // octets; ~5 milli
 Result<TableReader> TableReader::map(int descriptor, std::size_t size) {
   struct stat st {};
   if (size < table_size(kBucketWidth) || size > kLargestTable || ::fstat(descriptor, &st) != 0 ||
-      (st.st_size != 0 && static_cast<std::size_t>(st.st_size) < size)) {
+      ((st.st_size != 0 || S_ISREG(st.st_mode)) && static_cast<std::size_t>(st.st_size) < size)) {
     return fail(Code::kInvalid, "the task table has an impossible size");
   }
   ipc::mapped_region region;

@@ -47,8 +47,8 @@ std::optional<std::size_t> free_entry(const std::atomic<std::uint64_t>* index, s
 }  // namespace
 
 bool is_legal(TaskState from, TaskState to) {
-  const auto row = static_cast<std::size_t>(from);
-  return row < kLegal.size() && (kLegal[row] >> static_cast<unsigned>(to) & 1) != 0;
+  const auto row = static_cast<std::size_t>(from), column = static_cast<std::size_t>(to);
+  return row < kLegal.size() && column < kLegal.size() && (kLegal[row] >> column & 1) != 0;
 }
 
 TableWriter::TableWriter(std::unique_ptr<TableMemory> memory, std::uint32_t capacity, Tier tier,
@@ -151,6 +151,7 @@ bool TableWriter::set_flags(TaskHandle handle, TaskState state, std::uint8_t fla
 bool TableWriter::update(TaskHandle handle, const TaskRecord& record) {
   if (!is_current(handle)) return false;
   if (arrays_.inode_index[handle.slot].load(std::memory_order_relaxed) != record.inode) return false;
+  if (this->record(handle)->pid != record.pid) return false;  // free() finds the index entry by it
   write_record(arrays_.slots[handle.slot], record);
   return true;
 }

@@ -1,5 +1,7 @@
 #include "core/wire/message_codec.h"
 
+#include <google/protobuf/stubs/logging.h>
+
 #include <algorithm>
 
 namespace keyd::wire {
@@ -7,6 +9,7 @@ namespace {
 
 template <typename Message>
 Decoded decode_versioned(ByteView packet, Message& out) {
+  const google::protobuf::LogSilencer quiet;  // a peer must not be able to write to our stderr
   if (packet.size() > kMaxPacket || !out.ParseFromArray(packet.data(), static_cast<int>(packet.size()))) {
     return Decoded::kMalformed;
   }
@@ -35,6 +38,7 @@ secret::SecretBuffer encode_record(const Message& message, ByteView payload) {
 
 template <typename Message>
 bool decode_record(ByteView plaintext, Message& message, ByteView& payload) {
+  const google::protobuf::LogSilencer quiet;
   if (plaintext.size() < 4) return false;
   const std::size_t length = read_be32(plaintext);
   const ByteView rest = plaintext.subspan(4);

@@ -341,6 +341,7 @@ int keyclient_descriptor(const keyclient_t* client) { return client == nullptr ?
 keyclient_status keyclient_credential(keyclient_t* client, const char* name, void* buffer, size_t* size) {
   return with_session(client, [&](Session& session) -> keyclient_status {
     if (name == nullptr || size == nullptr || (buffer == nullptr && *size != 0)) return report(KEYCLIENT_INVALID, "no name or no buffer");
+    if (!is_acceptable_name(name)) return report(KEYCLIENT_INVALID, "not a credential name");
     const auto value = session.credential(name);
     if (!value) return report(value.error());
     const std::size_t room = std::exchange(*size, value->size());

@@ -5,7 +5,7 @@
 namespace keyd::client {
 
 Failure failure_of(const wire::Refused& refused) {
-  const std::string text = "keyd: " + escape(refused.text());
+  const std::string text = "keyd: " + escape_line(refused.text());
   switch (refused.code()) {
     case wire::REFUSAL_BUSY: return {KEYCLIENT_BUSY, text};
     case wire::REFUSAL_NOT_FOUND: return {KEYCLIENT_NOT_FOUND, text};

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "core/base/untrusted_text.h"
+
 namespace keyd::console {
 
 void add_standard_options(CLI::App& app, const std::string& program, std::string& runtime_dir) {
@@ -17,6 +19,11 @@ void add_standard_options(CLI::App& app, const std::string& program, std::string
 }
 
 void parse_or_exit(CLI::App& app, int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    if (is_utf8(argv[i])) continue;
+    std::fprintf(stderr, "%s: argument \"%s\" is not UTF-8\n", app.get_name().c_str(), escape(argv[i]).c_str());
+    std::exit(kUsage);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -24,7 +31,7 @@ void parse_or_exit(CLI::App& app, int argc, char** argv) {
     if (asked) {
       app.exit(e, std::cout, std::cout);
     } else {
-      std::fprintf(stderr, "%s: %s (see --help)\n", app.get_name().c_str(), e.what());
+      std::fprintf(stderr, "%s: %s (see --help)\n", app.get_name().c_str(), escape_line(e.what()).c_str());
     }
     std::exit(asked ? kDone : kUsage);
   }

@@ -46,7 +46,7 @@ Result<wire::AdminReply> AdminLink::ask(wire::AdminRequest request, const secret
     return fail(Code::kInvalid, "keyd's answer is of another version; use the keyadm that came with it");
   }
   if (reply.has_refused()) {
-    return fail(reply.refused().code() == wire::REFUSAL_NOT_FOUND ? Code::kNotFound : Code::kRefused, escape(reply.refused().text()));
+    return fail(reply.refused().code() == wire::REFUSAL_NOT_FOUND ? Code::kNotFound : Code::kRefused, escape_line(reply.refused().text()));
   }
   return reply;
 }

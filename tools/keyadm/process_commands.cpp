@@ -55,7 +55,7 @@ int health(const Invocation& invocation, const std::string& output) {
       fmt::print("{}\n", json.dump(2));
     } else {
       fmt::print("live, {}{}; keyd {}, tier {}, {} connections, {} of {} records\n", h.ready() ? "ready" : "not ready: ",
-                 escape(h.problem()), h.version(), h.tier(), h.connections(), h.records(), h.capacity());
+                 escape_line(h.problem()), h.version(), h.tier(), h.connections(), h.records(), h.capacity());
     }
     return h.ready() ? console::kDone : console::kRefused;
   });

@@ -83,7 +83,7 @@ std::string as_pretty(const Snapshot& snapshot, bool colour) {
     std::string flags;
     for (const auto& flag : flags_of(t)) flags += " [" + flag.get<std::string>() + "]";
     out += fmt::format("{:>7} {:<20} {} {:<18} {:<12} {:<9} {:>6} {:>5} {:>7}  {}{}\n", t.pid, escape(t.user), state, t.reason, t.scheme, t.suite, t.uid,
-                       span(now - std::min(since, now)), t.expires > now ? span(t.expires - now) : "-", escape(command), flags);
+                       span(now - std::min(since, now)), t.state == KEYCLIENT_STATE_COMPLETE ? span(t.expires - now) : "-", escape(command), flags);
   }
   return out;
 }

@@ -1,0 +1,197 @@
+// The core beside what it is made of, in the same run: machines are noisy, ratios are not. A thing and its
+// reference are neighbours in this file, and a name's part before '/' says which is which:
+//
+//   ours                     reference          to reach (design/targets.md)
+//   SealOpen/SIZE            BareGcm/SIZE       >= 0.95 (16 KiB), 0.85 (1 KiB), 0.65 (64 B) of its speed
+//   FindByPid                BareSeqlock        <= 2 x, BootClock apart
+//   FindByPid                GetPpid            <= 0.7 x, clock and all
+//
+// BareGcm keeps its context and key over records, as a program would that talks to OpenSSL directly;
+// BareGcmKeyed gives the key each time, as core/crypto must (no expanded key outlives a call).
+#include <benchmark/benchmark.h>
+#include <openssl/evp.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "core/base/clock.h"
+#include "core/exchange/secure_channel.h"
+#include "core/table/table_reader.h"
+#include "core/table/table_writer.h"
+
+namespace keyd {
+namespace {
+
+// ---- records ----------------------------------------------------------------------------------------------
+
+void SealOpen(benchmark::State& state) {
+  const Bytes key(32, 1), plaintext(static_cast<std::size_t>(state.range(0)), 7);
+  exchange::SecureChannel client(exchange::Role::kClient, key, key, key),
+      server(exchange::Role::kServer, key, key, key);
+  const Bytes fresh(32, 9);
+  for (auto _ : state) {
+    if (client.wants_rekey()) {
+      client.advance(fresh, fresh);
+      server.advance(fresh, fresh);
+    }
+    const auto record = client.seal(exchange::RecordType::kSession, plaintext);
+    if (!record) return state.SkipWithError("seal");
+    const auto opened = server.open(exchange::RecordType::kSession, *record);
+    if (!opened) return state.SkipWithError("open");
+    benchmark::DoNotOptimize(opened->reveal().data());
+  }
+  state.SetBytesProcessed(state.iterations() * state.range(0));
+}
+
+struct FreeContext {
+  void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
+};
+using Context = std::unique_ptr<EVP_CIPHER_CTX, FreeContext>;
+
+// One record sealed and opened by EVP alone: buffers made before, no header, no memory of its own. `key`
+// null: the context's own.
+bool bare_round(EVP_CIPHER_CTX* seal, EVP_CIPHER_CTX* open, const std::uint8_t* key, std::uint8_t* nonce,
+                const Bytes& in, Bytes& sealed, Bytes& out) {
+  ++nonce[11];
+  const int size = static_cast<int>(in.size());
+  int written = 0;
+  std::uint8_t tag[16];
+  bool ok = EVP_EncryptInit_ex2(seal, nullptr, key, nonce, nullptr) == 1;
+  ok &= EVP_EncryptUpdate(seal, nullptr, &written, nonce, 12) == 1;  // as much additional data as a header
+  ok &= EVP_EncryptUpdate(seal, sealed.data(), &written, in.data(), size) == 1;
+  ok &= EVP_EncryptFinal_ex(seal, sealed.data() + size, &written) == 1;
+  ok &= EVP_CIPHER_CTX_ctrl(seal, EVP_CTRL_AEAD_GET_TAG, sizeof tag, tag) == 1;
+  ok &= EVP_DecryptInit_ex2(open, nullptr, key, nonce, nullptr) == 1;
+  ok &= EVP_DecryptUpdate(open, nullptr, &written, nonce, 12) == 1;
+  ok &= EVP_DecryptUpdate(open, out.data(), &written, sealed.data(), size) == 1;
+  ok &= EVP_CIPHER_CTX_ctrl(open, EVP_CTRL_AEAD_SET_TAG, sizeof tag, tag) == 1;
+  ok &= EVP_DecryptFinal_ex(open, out.data() + size, &written) == 1;
+  return ok;
+}
+
+void bare_gcm(benchmark::State& state, bool key_each_time) {
+  const EVP_CIPHER* const cipher = EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr);
+  const Context seal(EVP_CIPHER_CTX_new()), open(EVP_CIPHER_CTX_new());
+  const Bytes key(32, 1), plaintext(static_cast<std::size_t>(state.range(0)), 7);
+  Bytes sealed(plaintext.size() + 16), out(plaintext.size() + 16);
+  std::uint8_t nonce[12] = {};
+  EVP_EncryptInit_ex2(seal.get(), cipher, key.data(), nonce, nullptr);
+  EVP_DecryptInit_ex2(open.get(), cipher, key.data(), nonce, nullptr);
+  for (auto _ : state) {
+    if (!bare_round(seal.get(), open.get(), key_each_time ? key.data() : nullptr, nonce, plaintext, sealed,
+                    out)) {
+      return state.SkipWithError("EVP");
+    }
+    benchmark::DoNotOptimize(out.data());
+  }
+  state.SetBytesProcessed(state.iterations() * state.range(0));
+}
+void BareGcm(benchmark::State& state) { bare_gcm(state, false); }
+void BareGcmKeyed(benchmark::State& state) { bare_gcm(state, true); }
+
+BENCHMARK(SealOpen)->Arg(64)->Arg(1024)->Arg(16384);
+BENCHMARK(BareGcm)->Arg(64)->Arg(1024)->Arg(16384);
+BENCHMARK(BareGcmKeyed)->Arg(64)->Arg(1024)->Arg(16384);
+
+// ---- the table --------------------------------------------------------------------------------------------
+
+constexpr std::uint32_t kCapacity = 4096, kProcesses = kCapacity / 2;
+
+// The order in which records are looked up: random, the same for all.
+std::vector<std::uint32_t> look_up_order() {
+  std::vector<std::uint32_t> pids(1 << 16);
+  std::mt19937 random(1);
+  for (auto& pid : pids) pid = 1000 + static_cast<std::uint32_t>(random() % kProcesses);
+  return pids;
+}
+
+void FindByPid(benchmark::State& state) {
+  auto memory = table::SealedMemfd::create(table::table_size(kCapacity));
+  if (!memory) return state.SkipWithError("no memory");
+  table::TableWriter writer(std::move(*memory), kCapacity, table::Tier::kWatch, 1);
+  writer.heartbeat(3600 * kSecond);
+  for (std::uint32_t i = 0; i < kProcesses; ++i) {
+    table::TaskRecord record;
+    record.inode = 100'000 + i;
+    record.pid = 1000 + i;
+    record.expires = ~std::uint64_t{0};
+    const auto handle = writer.bind(record);
+    if (!handle || !writer.transition(*handle, table::TaskState::kPending, table::TaskState::kComplete, 0,
+                                      table::Reason::kExchange)) {
+      return state.SkipWithError("bind");
+    }
+  }
+  const auto reader = table::TableReader::map(writer.reader_descriptor(), writer.size());
+  if (!reader) return state.SkipWithError("map");
+  const auto order = look_up_order();
+  table::TaskView view;
+  std::size_t i = 0;
+  for (auto _ : state) {
+    if (reader->find_by_pid(order[i++ & 0xffff], view) != table::LookupOutcome::kFound) {
+      return state.SkipWithError("not found");
+    }
+    benchmark::DoNotOptimize(view);
+  }
+}
+
+// The least that a seqlock look-up can be: the same buckets and the same record, copied once, no clock, no
+// state.
+class BareTable {
+ public:
+  void put(std::uint32_t pid, std::uint32_t slot) {
+    index_[table::bucket_of(pid, kCapacity) * table::kBucketWidth +
+           fill_[table::bucket_of(pid, kCapacity)]++] = std::uint64_t{pid} << 32 | (slot + 1);
+  }
+  bool find(std::uint32_t pid, std::array<std::uint64_t, table::kRecordWords>& out) const {
+    const std::size_t first = table::bucket_of(pid, kCapacity) * table::kBucketWidth;
+    for (std::size_t i = first; i < first + table::kBucketWidth; ++i) {
+      const std::uint64_t entry = index_[i].load(std::memory_order_acquire);
+      if (entry >> 32 != pid) continue;
+      const table::TaskSlot& slot = slots_[(entry & 0xffffffff) - 1];
+      const std::uint64_t before = slot.sequence.load(std::memory_order_acquire);
+      for (std::size_t w = 0; w < out.size(); ++w) out[w] = slot.record[w].load(std::memory_order_relaxed);
+      std::atomic_thread_fence(std::memory_order_acquire);
+      return (before & 1) == 0 && slot.sequence.load(std::memory_order_relaxed) == before;
+    }
+    return false;
+  }
+
+ private:
+  std::vector<std::atomic<std::uint64_t>> index_ = std::vector<std::atomic<std::uint64_t>>(kCapacity);
+  std::vector<std::size_t> fill_ = std::vector<std::size_t>(kCapacity / table::kBucketWidth);
+  std::vector<table::TaskSlot> slots_ = std::vector<table::TaskSlot>(kCapacity);
+};
+
+void BareSeqlock(benchmark::State& state) {
+  BareTable bare;
+  for (std::uint32_t i = 0; i < kProcesses; ++i) bare.put(1000 + i, i);
+  const auto order = look_up_order();
+  std::array<std::uint64_t, table::kRecordWords> record{};
+  std::size_t i = 0;
+  for (auto _ : state) {
+    if (!bare.find(order[i++ & 0xffff], record)) return state.SkipWithError("not found");
+    benchmark::DoNotOptimize(record);
+  }
+}
+
+void BootClock(benchmark::State& state) {
+  for (auto _ : state) benchmark::DoNotOptimize(boot_now());
+}
+
+void GetPpid(benchmark::State& state) {
+  for (auto _ : state) benchmark::DoNotOptimize(::syscall(SYS_getppid));
+}
+
+BENCHMARK(FindByPid);
+BENCHMARK(BareSeqlock);
+BENCHMARK(BootClock);
+BENCHMARK(GetPpid);
+
+}  // namespace
+}  // namespace keyd
+
+BENCHMARK_MAIN();

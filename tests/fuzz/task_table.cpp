@@ -1,0 +1,56 @@
+// A task table from somebody who is not keyd: mapping refuses it, or every look-up stays inside the mapping.
+// The buffer lies in a memfd of exactly its size, so that a read behind the last page is a crash. The first
+// two octets are how many more octets the table is said to have than it has.
+#include <unistd.h>
+
+#include <cstring>
+
+#include "core/kernel/memfd.h"
+#include "core/table/table_reader.h"
+#include "tests/fuzz/fuzz.h"
+
+namespace keyd::fuzz {
+namespace {
+
+void look_around(const table::TableReader& reader) {
+  table::TaskView view;
+  for (std::uint64_t key = 0; key < 40; ++key) {
+    (void)reader.find_by_inode(key * 0x9e3779b97f4a7c15u + key, view);
+    (void)reader.find_by_pid(static_cast<std::uint32_t>(key), view);
+  }
+  // Every key that is in the table as a record shows it is found again or is inconsistent, never out of
+  // bounds.
+  reader.for_each([&](const table::TaskView& seen) {
+    must(seen.record.user_size <= kMaxNameOctets);
+    table::TaskView again;
+    if (reader.find_by_inode(seen.record.inode, again) == table::LookupOutcome::kFound) {
+      must(again.record.inode == seen.record.inode);
+    }
+    if (reader.find_by_pid(seen.record.pid, again) == table::LookupOutcome::kFound) {
+      must(again.record.pid == seen.record.pid);
+    }
+  });
+  (void)reader.stale();
+  (void)reader.changes();
+}
+
+}  // namespace
+}  // namespace keyd::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace keyd;
+  using namespace keyd::fuzz;
+  if (size < 2 || size > (1u << 20)) return 0;
+  const std::size_t more = std::size_t{data[0]} << 8 | data[1];
+  const ByteView buffer(data + 2, size - 2);
+  const auto memfd = kernel::make_memfd("fuzz", buffer.size());
+  if (!memfd ||
+      ::pwrite(memfd->get(), buffer.data(), buffer.size(), 0) != static_cast<ssize_t>(buffer.size())) {
+    return 0;
+  }
+  const auto reader = table::TableReader::map(memfd->get(), buffer.size() + more);
+  if (!reader) return 0;
+  must(more == 0 && table::table_size(reader->header().capacity) <= buffer.size());
+  look_around(*reader);
+  return 0;
+}

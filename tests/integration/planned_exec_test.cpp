@@ -1,0 +1,156 @@
+// keyrun and the one exec that a record survives.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "core/kernel/proc_connector.h"
+#include "tests/support/private_keyd.h"
+
+namespace keyd::testing {
+namespace {
+
+bool watch_is_here() {
+  static const bool here = kernel::ProcConnector::open().has_value();
+  return here;
+}
+
+class PlannedExec : public ::testing::Test {
+ protected:
+  void start(const std::string& tier) {
+    keyd_ = std::make_unique<PrivateKeyd>("[daemon]\ntier = \"" + tier + "\"\n[session]\nplan_deadline = 1\n");
+    ASSERT_TRUE(keyd_->start()) << keyd_->log();
+    keyd_->enrol("alice", "right");
+    keyd_->set_credential("alice", "token", "the-value");
+  }
+  std::vector<std::string> keyrun(std::vector<std::string> options, std::vector<std::string> command) {
+    std::vector<std::string> arguments{program("keyrun"), "--runtime-dir", keyd_->runtime_dir(), "--user", "alice", "--password-fd", "0"};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    arguments.push_back("--");
+    arguments.insert(arguments.end(), command.begin(), command.end());
+    return arguments;
+  }
+  nlohmann::json task(pid_t pid) {
+    const auto json = nlohmann::json::parse(keyd_->keystat({std::to_string(pid), "-o", "json"}).out, nullptr, false);
+    return json.is_discarded() || json["tasks"].empty() ? nlohmann::json::object() : json["tasks"][0];
+  }
+  std::unique_ptr<PrivateKeyd> keyd_;
+};
+
+TEST_F(PlannedExec, KeyrunsCommandReadsItsCredentialAndKeepsItsRecordAndASecondExecLosesIt) {
+  if (!watch_is_here()) GTEST_SKIP() << "the tier watch needs the proc connector (root, initial namespaces)";
+  start("watch");
+  BackgroundProcess command(keyrun({"--credential", "token"}, {"/bin/sh", "-c", "cat <&$KEYD_CREDENTIAL_TOKEN; echo; read line; exec sleep 30"}));
+  command.write("right\n");
+  EXPECT_EQ(command.read_line(), "the-value");
+  ASSERT_TRUE(keyd_->wait_for_state(command.pid(), "COMPLETE"));
+  EXPECT_EQ(task(command.pid())["exec_generation"], 1);
+  EXPECT_EQ(task(command.pid())["command"], "sh");
+  // Not adopted: past the plan's deadline the channel is dropped and the record stays.
+  ::sleep(2);
+  EXPECT_EQ(keyd_->state_of(command.pid()), "COMPLETE");
+  EXPECT_NE(keyd_->log().find("exec.not-adopted"), std::string::npos);
+  command.write("go on\n");
+  EXPECT_TRUE(keyd_->wait_for_state(command.pid(), "REVOKED"));
+  EXPECT_EQ(task(command.pid())["reason"], "exec");
+}
+
+TEST_F(PlannedExec, ALibraryInTheCommandTakesTheSessionOver) {
+  for (const std::string tier : {"watch", "pidfd"}) {
+    if (tier == "watch" && !watch_is_here()) continue;
+    SCOPED_TRACE(tier);
+    start(tier);
+    BackgroundProcess command(keyrun({}, {program("adopting_client")}));
+    command.write("right\n");
+    EXPECT_EQ(command.read_line(), "adopt: done");
+    EXPECT_EQ(command.read_line(), "echo: done hello");
+    EXPECT_EQ(command.read_line(), "whoami: done alice generation 1");
+    EXPECT_EQ(command.read_line(), "credential: done the-value");
+    ::sleep(2);  // past the plan's deadline
+    EXPECT_EQ(keyd_->state_of(command.pid()), "COMPLETE");
+    command.write("end\n");
+    EXPECT_EQ(command.wait(), 0);
+    EXPECT_TRUE(keyd_->wait_for_state(command.pid(), "", 1.0));
+  }
+}
+
+TEST_F(PlannedExec, TheImageAfterAnUnplannedExecGetsNothing) {
+  for (const std::string tier : {"watch", "pidfd"}) {
+    if (tier == "watch" && !watch_is_here()) continue;
+    SCOPED_TRACE(tier);
+    start(tier);
+    BackgroundProcess command(keyrun({}, {program("adopting_client"), "again"}));
+    command.write("right\n");
+    for (int i = 0; i < 4; ++i) (void)command.read_line();
+    EXPECT_EQ(command.read_line(), "adopt: not found");  // the first image took the variable away
+    EXPECT_TRUE(keyd_->wait_for_state(command.pid(), "REVOKED") || keyd_->state_of(command.pid()).empty());
+  }
+}
+
+TEST_F(PlannedExec, AShellThatExecutesTheAdopterIsOneExecTooMany) {
+  if (!watch_is_here()) GTEST_SKIP() << "the tier watch needs the proc connector (root, initial namespaces)";
+  start("watch");
+  BackgroundProcess command(keyrun({}, {"/bin/sh", "-c", "exec " + program("adopting_client")}));
+  command.write("right\n");
+  EXPECT_EQ(command.read_line(), "adopt: the session is over");
+}
+
+TEST_F(PlannedExec, InTierPidfdARecordThatIsNotAdoptedFalls) {
+  start("pidfd");
+  BackgroundProcess command(keyrun({}, {"/bin/sleep", "30"}));
+  command.write("right\n");
+  ASSERT_TRUE(keyd_->wait_for_state(command.pid(), "COMPLETE"));
+  EXPECT_TRUE(keyd_->wait_for_state(command.pid(), "REVOKED"));
+  EXPECT_EQ(task(command.pid())["reason"], "plan-expired");
+}
+
+TEST_F(PlannedExec, ASetUidImageIsNotWhatWasPlanned) {
+  if (!watch_is_here() || ::getuid() != 0) GTEST_SKIP() << "needs root and the proc connector";
+  start("watch");
+  // sleep, owned by root and set-uid, run by an ordinary user.
+  const std::string image = keyd_->directory() + "/suid-sleep";
+  std::filesystem::copy_file("/bin/sleep", image);
+  ASSERT_EQ(::chmod(image.c_str(), 04755), 0);
+  std::vector<std::string> arguments{"/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"};
+  for (const auto& argument : keyrun({}, {image, "30"})) arguments.push_back(argument);
+  BackgroundProcess command(arguments);
+  command.write("right\n");
+  EXPECT_TRUE(keyd_->wait_for_state(command.pid(), "REVOKED"));
+  const auto result = run({"/bin/ps", "-o", "euid=", "-p", std::to_string(command.pid())});
+  EXPECT_NE(result.out.find(" 0"), std::string::npos) << "the image did not become set-uid; the test shows nothing: " << result.out;
+}
+
+TEST_F(PlannedExec, KeyrunRefusesClearlyAndRunsNothing) {
+  start("pidfd");
+  auto result = run(keyrun({}, {"/bin/echo", "ran"}), "wrong\n");
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.out, "");
+  EXPECT_EQ(result.err, "keyrun: denied: wrong user name or password\n");
+  result = run(keyrun({"--credential", "none"}, {"/bin/echo", "ran"}), "right\n");
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.out, "");
+  EXPECT_NE(result.err.find("\"none\""), std::string::npos);
+  result = run(keyrun({}, {"/no/such/program"}), "right\n");
+  EXPECT_EQ(result.exit_code, 1);
+  result = run(keyrun({}, {}), "right\n");
+  EXPECT_EQ(result.exit_code, 2);
+  result = run(keyrun({"--suite", "historic"}, {"/bin/echo", "ran"}), "right\n");
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find("historic"), std::string::npos);
+  result = run({program("keyrun"), "--runtime-dir", "/nonexistent", "--user", "alice", "--", "/bin/true"}, "");
+  EXPECT_EQ(result.exit_code, 3);
+}
+
+TEST_F(PlannedExec, NothingSecretIsInTheCommandsEnvironment) {
+  start("pidfd");
+  const auto result = run(keyrun({"--credential", "token"}, {"/usr/bin/env"}), "right\n");
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out.find("the-value"), std::string::npos);
+  EXPECT_EQ(result.out.find("right"), std::string::npos);
+  EXPECT_NE(result.out.find("KEYD_CREDENTIAL_TOKEN="), std::string::npos);
+}
+
+}  // namespace
+}  // namespace keyd::testing

@@ -1,0 +1,109 @@
+#include "tests/support/raw_client.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "core/base/clock.h"
+#include "core/crypto/random.h"
+
+namespace keyd::testing {
+
+RawClient::RawClient(const std::string& runtime_dir, const std::string& socket)
+    : socket_(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  (runtime_dir + "/" + socket).copy(address.sun_path, sizeof address.sun_path - 1);
+  if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) socket_.reset();
+}
+
+bool RawClient::send(ByteView packet, int descriptor) { return wire::send_packet(socket_.get(), packet, descriptor); }
+bool RawClient::send(wire::ClientPacket packet) { return send(wire::encode(packet)); }
+
+std::optional<Bytes> RawClient::receive(double seconds) {
+  pollfd entry{socket_.get(), POLLIN, 0};
+  if (::poll(&entry, 1, static_cast<int>(seconds * 1000)) != 1) return std::nullopt;
+  Bytes buffer(wire::kMaxPacket);
+  const auto received = wire::receive_packet(socket_.get(), buffer);
+  if (received.outcome != wire::ReceiveOutcome::kPacket) return std::nullopt;
+  buffer.resize(received.size);
+  return buffer;
+}
+
+wire::ServerPacket RawClient::receive_message(double seconds) {
+  wire::ServerPacket message;
+  const auto packet = receive(seconds);
+  if (!packet || wire::decode(*packet, message) != wire::Decoded::kMessage) message.Clear();
+  return message;
+}
+
+bool RawClient::closed_within(double seconds) {
+  const BootTime deadline = boot_now() + static_cast<std::uint64_t>(seconds * 1e9);
+  Bytes buffer(wire::kMaxPacket);
+  while (boot_now() < deadline) {
+    pollfd entry{socket_.get(), POLLIN, 0};
+    ::poll(&entry, 1, 50);
+    if (entry.revents == 0) continue;
+    const auto received = wire::receive_packet(socket_.get(), buffer);
+    if (received.outcome != wire::ReceiveOutcome::kPacket) return true;
+  }
+  return false;
+}
+
+wire::ChallengeStart RawClient::choice(const std::string& user) {
+  wire::ChallengeStart start;
+  start.set_user(user);
+  start.set_suite(wire::SUITE_MODERN);
+  start.set_transform(wire::TRANSFORM_HMAC_SHA256);
+  start.set_nonce_bits(256);
+  start.set_key_count(2);
+  start.set_server_name("localhost");
+  return start;
+}
+
+bool RawClient::start(const wire::ChallengeStart& wanted) {
+  machine.emplace(wanted);
+  const auto packet = machine->start(crypto::fill_random);
+  if (!packet || !send(*packet)) return false;
+  const auto answer = receive();
+  if (!answer || wire::decode(*answer, last_packet) != wire::Decoded::kMessage) return false;
+  return last_packet.has_challenge_numbers() && machine->take_numbers(*answer, last_packet.challenge_numbers()).has_value();
+}
+
+Bytes RawClient::proof(const std::string& password) {
+  auto packet = machine->prove(bytes_of(password));
+  return packet ? std::move(*packet) : Bytes();
+}
+
+bool RawClient::prove(const std::string& password) {
+  const Bytes packet = proof(password);
+  if (packet.empty() || !send(packet)) return false;
+  const auto answer = receive();
+  if (!answer || wire::decode(*answer, last_packet) != wire::Decoded::kMessage || !last_packet.has_finished()) return false;
+  auto established = machine->finish(*answer, bytes_of(last_packet.finished()));
+  if (!established) return false;
+  channel.emplace(std::move(*established));
+  return true;
+}
+
+Bytes RawClient::sealed(const wire::SessionRequest& request) {
+  const auto plaintext = wire::encode_session(request, {});
+  const auto record = channel->seal(exchange::RecordType::kSession, plaintext.reveal());
+  wire::ClientPacket packet;
+  packet.set_record(record->data(), record->size());
+  return wire::encode(packet);
+}
+
+std::optional<wire::SessionReply> RawClient::ask(const wire::SessionRequest& request, std::string* payload) {
+  if (!send(sealed(request))) return std::nullopt;
+  last_packet = receive_message();
+  if (!last_packet.has_record()) return std::nullopt;
+  const auto opened = channel->open(exchange::RecordType::kSession, bytes_of(last_packet.record()));
+  wire::SessionReply reply;
+  ByteView rest;
+  if (!opened || !wire::decode_session(opened->reveal(), reply, rest)) return std::nullopt;
+  if (payload != nullptr) *payload = text_of(rest);
+  return reply;
+}
+
+}  // namespace keyd::testing

@@ -1,0 +1,49 @@
+// A client that speaks keyd's wire format with its own hands, for saying what libkeyclient never would.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/exchange/challenge.h"
+#include "core/wire/message_codec.h"
+#include "core/wire/packet_socket.h"
+
+namespace keyd::testing {
+
+class RawClient {
+ public:
+  explicit RawClient(const std::string& runtime_dir, const std::string& socket = "keyd.sock");
+
+  [[nodiscard]] bool connected() const { return socket_.valid(); }
+  [[nodiscard]] int descriptor() const { return socket_.get(); }
+
+  bool send(ByteView packet, int descriptor = -1);
+  bool send(wire::ClientPacket packet);
+  // The next packet, within `seconds`; nothing at the end of the connection or when time runs out.
+  std::optional<Bytes> receive(double seconds = 5);
+  // The next packet as a message; one without a body when there is none.
+  wire::ServerPacket receive_message(double seconds = 5);
+  // Whether keyd closes the connection within `seconds`, whatever it says before.
+  bool closed_within(double seconds);
+
+  // The exchange, step by step.
+  static wire::ChallengeStart choice(const std::string& user);
+  // Steps 1 and 2. False when something else than numbers came back: last_packet says what.
+  bool start(const wire::ChallengeStart& choice);
+  // Steps 3 to 5. True when the server proved itself too.
+  bool prove(const std::string& password);
+  // The proof, not sent.
+  Bytes proof(const std::string& password);
+  // A session request, sealed; its answer opened, or nothing.
+  std::optional<wire::SessionReply> ask(const wire::SessionRequest& request, std::string* payload = nullptr);
+  Bytes sealed(const wire::SessionRequest& request);
+
+  wire::ServerPacket last_packet;
+  std::optional<exchange::ChallengeClient> machine;
+  std::optional<exchange::SecureChannel> channel;
+
+ private:
+  UniqueFd socket_;
+};
+
+}  // namespace keyd::testing

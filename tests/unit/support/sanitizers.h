@@ -1,0 +1,21 @@
+// What a sanitizer takes away from a test: ASan and TSan replace mlock(2) by nothing.
+#pragma once
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define KEYD_TEST_SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KEYD_TEST_SANITIZED 1
+#endif
+
+namespace keyd::test {
+
+#ifdef KEYD_TEST_SANITIZED
+inline constexpr bool kMlockWorks = false;
+#else
+inline constexpr bool kMlockWorks = true;
+#endif
+
+}  // namespace keyd::test
