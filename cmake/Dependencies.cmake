@@ -7,7 +7,8 @@ find_package(Protobuf REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(tomlplusplus REQUIRED)
 find_package(SQLite3 REQUIRED)
-find_package(nlohmann_json QUIET)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
 pkg_check_modules(LIBCAP REQUIRED IMPORTED_TARGET libcap)
 pkg_check_modules(SYSTEMD IMPORTED_TARGET libsystemd)  # optional: readiness notification
 

@@ -15,7 +15,7 @@ namespace keyd::daemon {
 
 // What an event says; fields left empty do not appear.
 struct AuditEvent {
-  std::string_view event;  // "exchange.complete", "record.revoked", "credential.released", …
+  std::string_view event;  // "exchange.complete", "record.ended", "credential.released", …
   std::string user;
   std::optional<std::uint32_t> uid;
   std::optional<std::uint32_t> pid;

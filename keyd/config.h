@@ -1,5 +1,5 @@
 // keyd's configuration: one TOML file and its drop-ins (FILE.d/*.toml, in name order, later ones win). An unknown
-// key, a value of the wrong kind or out of its range is an error that names file, line and key. docs/man/keyd.toml.5.md
+// key, a value of the wrong kind or out of its range is an error that names file, line and key. docs/man/keyd.toml.5
 // describes every key; the defaults stand here.
 #pragma once
 

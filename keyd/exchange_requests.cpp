@@ -17,38 +17,52 @@ table::Suite suite_of(wire::Suite suite) {
   return suite == wire::SUITE_HISTORIC ? table::Suite::kHistoric : table::Suite::kModern;
 }
 
+// Ends an exchange without a verdict. A first one takes its connection along; of a renewal nothing is left but the
+// session as it was, on this same connection.
+void refuse_exchange(Server& server, Connection& connection, wire::RefusalCode code, std::string text) {
+  if (connection.session == nullptr) {
+    connection.refuse(code, std::move(text));
+    return;
+  }
+  connection.exchange.reset();
+  connection.phase = Phase::kEstablished;
+  server.tasks().fail(connection.peer().inode, Reason::kNone);
+  auto packet = wire::refusal(code, std::move(text));
+  connection.reply(packet);
+}
+
 // What keyd offers to nobody, or not here: told plainly, for it says nothing about the user.
 bool refuse_by_policy(Server& server, Connection& connection, const wire::ChallengeStart& start) {
   if (const auto checked = exchange::check_choice(start); !checked) {
-    connection.refuse(wire::REFUSAL_MALFORMED, checked.error().detail);
+    refuse_exchange(server, connection, wire::REFUSAL_MALFORMED, checked.error().detail);
     return true;
   }
   if (start.suite() == wire::SUITE_HISTORIC && !server.config().historic_enabled) {
-    connection.refuse(wire::REFUSAL_POLICY, "this keyd does not offer historic suites (historic.enabled in its configuration)");
+    refuse_exchange(server, connection, wire::REFUSAL_POLICY, "this keyd does not offer historic suites (historic.enabled in its configuration)");
     return true;
   }
   if (start.server_name() != server.config().server_name) {
-    connection.refuse(wire::REFUSAL_WRONG_SERVER, "this keyd goes by another server name than the client was configured to reach");
+    refuse_exchange(server, connection, wire::REFUSAL_WRONG_SERVER, "this keyd goes by another server name than the client was configured to reach");
     return true;
   }
   return false;
 }
 
-void refuse_begin(Connection& connection, BeginOutcome outcome) {
+void refuse_begin(Server& server, Connection& connection, BeginOutcome outcome) {
   switch (outcome) {
     case BeginOutcome::kAlready:
-      connection.refuse(wire::REFUSAL_ALREADY, "this process has a session or a pending exchange; end it first, or renew it");
+      refuse_exchange(server, connection, wire::REFUSAL_ALREADY, "this process has a session or a pending exchange; end it first, or renew it");
       return;
     case BeginOutcome::kNotRenewed:
-      connection.refuse(wire::REFUSAL_GONE, "there is no such session of this process and user to renew");
+      refuse_exchange(server, connection, wire::REFUSAL_GONE, "there is no such session of this process and user to renew");
       return;
     case BeginOutcome::kFull:
-      connection.refuse(wire::REFUSAL_BUSY, "the task table or this user's share of it is full; try again later");
+      refuse_exchange(server, connection, wire::REFUSAL_BUSY, "the task table or this user's share of it is full; try again later");
       return;
     case BeginOutcome::kGone:
     case BeginOutcome::kPending: break;
   }
-  connection.refuse(wire::REFUSAL_SENDER, "the process that connected is gone or has changed its credentials");
+  refuse_exchange(server, connection, wire::REFUSAL_SENDER, "the process that connected is gone or has changed its credentials");
 }
 
 // Why a proof is refused: for the audit log alone. Empty: it is not.
@@ -90,7 +104,7 @@ void judge_proof(Server& server, Connection& connection, ByteView packet, ByteVi
   // Who may not log in is tried with the stand-in's password: as much work, and no proof fits it.
   const auto password = server.passwords().password_of(obstacle.empty() ? user : nullptr);
   if (!password) {
-    connection.refuse(wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why");
+    refuse_exchange(server, connection, wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why");
     return;
   }
   const auto verified = machine.verify(packet, record, *password);
@@ -99,7 +113,7 @@ void judge_proof(Server& server, Connection& connection, ByteView packet, ByteVi
     deny(server, connection, name, obstacle.empty() ? "wrong-proof" : obstacle);
     return;
   }
-  const BootTime latest_end = boot_now() + static_cast<std::uint64_t>(server.config().lifetime.count()) * kSecond;
+  const BootTime latest_end = boot_now() + static_cast<std::uint64_t>(server.config().lifetime.count()) * kSecond + kSecond;  // a little past the record's
   if (!server.nonces().admit(name, machine.nonce1(), machine.nonce2(), latest_end)) {
     deny(server, connection, name, "repeated-short-numbers");
     return;
@@ -107,12 +121,13 @@ void judge_proof(Server& server, Connection& connection, ByteView packet, ByteVi
   // The claim's "modify the task structure … to reflect the completion". Refused: an exec, an exit, a deadline or an
   // administrator came between, and the exchange has failed.
   if (!server.tasks().complete(connection.peer().inode)) {
-    connection.refuse(wire::REFUSAL_GONE, "the process changed while the exchange ran; authenticate again");
+    if (connection.closed()) return;  // it was told already
+    refuse_exchange(server, connection, wire::REFUSAL_GONE, "the process changed while the exchange ran; authenticate again");
     return;
   }
   auto confirmation = machine.confirm();
   if (!confirmation) {
-    connection.refuse(wire::REFUSAL_INTERNAL, "keyd cannot confirm the exchange");
+    refuse_exchange(server, connection, wire::REFUSAL_INTERNAL, "keyd cannot confirm the exchange");
     return;
   }
   connection.session = std::make_unique<Session>(
@@ -128,14 +143,14 @@ void handle_challenge_start(Server& server, Connection& connection, const Client
   const wire::ChallengeStart& start = request.message.challenge_start();
   if (refuse_by_policy(server, connection, start)) return;
   if (!server.noise().trustworthy()) {
-    connection.refuse(wire::REFUSAL_INTERNAL, "keyd has no random numbers; its log says why");
+    refuse_exchange(server, connection, wire::REFUSAL_INTERNAL, "keyd has no random numbers; its log says why");
     return;
   }
 
   kernel::PeerIdentity peer;
   const auto identified = kernel::identify_peer(connection.socket(), peer);
   if (identified != kernel::PeerOutcome::kOk || peer.inode != connection.peer().inode) {
-    refuse_begin(connection, BeginOutcome::kGone);
+    refuse_begin(server, connection, BeginOutcome::kGone);
     return;
   }
   auto machine = std::make_unique<exchange::ChallengeServer>();
@@ -143,19 +158,19 @@ void handle_challenge_start(Server& server, Connection& connection, const Client
     return server.nonces().is_unused(start.user(), n1, n2);
   });
   if (!numbers) {
-    connection.refuse(wire::REFUSAL_BUSY, numbers.error().detail);
+    refuse_exchange(server, connection, wire::REFUSAL_BUSY, numbers.error().detail);
     return;
   }
   const ExchangeSubject subject{start.user(), table::Scheme::kChallenge, suite_of(start.suite()),
                                 machine->session_id(), start.renews()};
   // A session is renewed where it runs, or, when its channel was dropped after an exec, from a new connection.
   if (!start.renews().empty() && connection.session == nullptr && server.has_owner(connection.peer().inode)) {
-    refuse_begin(connection, BeginOutcome::kAlready);
+    refuse_begin(server, connection, BeginOutcome::kAlready);
     return;
   }
   // The task is PENDING before the numbers go out.
   if (const auto outcome = server.tasks().begin(peer, subject); outcome != BeginOutcome::kPending) {
-    refuse_begin(connection, outcome);
+    refuse_begin(server, connection, outcome);
     return;
   }
   server.own(connection);
@@ -173,7 +188,7 @@ void handle_challenge_finished(Server& server, Connection& connection, const Cli
         if (self->closed() || self->exchange == nullptr) return;
         if (!user) {
           log::error(user.error().message());
-          self->refuse(wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why");
+          refuse_exchange(server, *self, wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why");
           return;
         }
         judge_proof(server, *self, packet, bytes_of(record), user->get());

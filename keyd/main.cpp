@@ -5,6 +5,7 @@
 #include <pwd.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -108,9 +109,11 @@ class Announcement {
 // end of the pipe; the parent does not return.
 int into_background() {
   std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return -1;
-  const pid_t child = ::fork();
-  if (child < 0) return -1;
+  const pid_t child = ::pipe2(ends.data(), O_CLOEXEC) != 0 ? -1 : ::fork();
+  if (child < 0) {
+    std::fprintf(stderr, "keyd: cannot go to the background: %s\n", std::strerror(errno));
+    std::exit(1);
+  }
   if (child == 0) {
     ::close(ends[0]);
     ::setsid();
@@ -155,13 +158,17 @@ Result<std::optional<Account>> account_of(const Config& config) {
   return Account{entry->pw_uid, entry->pw_gid};
 }
 
-// A directory that root makes for the account keyd is about to become.
+// A directory that root makes for, or hands over to, the account keyd is about to become.
 Result<void> provide_directory(const std::string& path, mode_t mode, const Account& account) {
-  if (::mkdir(path.c_str(), mode) != 0) {
-    if (errno == EEXIST) return {};
-    return fail_errno(Code::kBroken, "cannot make directory " + escape(path));
+  const bool made = ::mkdir(path.c_str(), mode) == 0;
+  if (!made && errno != EEXIST) return fail_errno(Code::kBroken, "cannot make directory " + escape(path));
+  const UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat st {};
+  if (!directory.valid() || ::fstat(directory.get(), &st) != 0) return fail_errno(Code::kRefused, escape(path) + " is a link or no directory");
+  if (st.st_uid != 0) return {};  // whose it is is judged when it is used
+  if (::fchown(directory.get(), account.uid, account.gid) != 0 || (made && ::fchmod(directory.get(), mode) != 0)) {
+    return fail_errno(Code::kBroken, "cannot give away " + escape(path));
   }
-  if (::lchown(path.c_str(), account.uid, account.gid) != 0) return fail_errno(Code::kBroken, "cannot give away " + escape(path));
   return {};
 }
 
@@ -201,7 +208,7 @@ struct Prepared {
 // Everything that can fail, in order; nothing is listened on before all of it has worked.
 Result<Prepared> prepare(const Options& options, Config config) {
   if (!kernel::process_identity_supported()) {
-    return fail(Code::kUnsupported, "this kernel cannot name processes for good (pidfs, Linux 6.9); keyd does without nothing weaker");
+    return fail(Code::kUnsupported, "this kernel cannot name processes for good (pidfs, Linux 6.9); keyd makes do with nothing weaker");
   }
   auto tier = reach_tier(config.tier);  // with the privileges we started with
   if (!tier) return std::unexpected(tier.error());
@@ -215,7 +222,7 @@ Result<Prepared> prepare(const Options& options, Config config) {
   if (*account) {
     if (auto made = provide_directory(options.runtime_directory, 0755, **account); !made) return std::unexpected(made.error());
     if (auto made = provide_directory(options.state_directory, 0700, **account); !made) return std::unexpected(made.error());
-    if (auto became = kernel::become_user((*account)->uid, (*account)->gid); !became) return std::unexpected(became.error());
+    if (auto became = kernel::become_user((*account)->uid, (*account)->gid, *admin_group); !became) return std::unexpected(became.error());
   } else if (::geteuid() != 0) {
     std::error_code ignored;  // an unprivileged user's own directories may lack their parents
     std::filesystem::create_directories(std::filesystem::path(options.state_directory).parent_path(), ignored);

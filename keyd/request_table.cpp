@@ -16,7 +16,7 @@ using Client = wire::ClientPacket;
 constexpr std::array kClient{
     ClientEntry{Client::kChallengeStart, "challenge-start", kFresh | kEstablished, handle_challenge_start},
     ClientEntry{Client::kFinished, "finished", kChallenged, handle_challenge_finished},
-    ClientEntry{Client::kRecord, "record", kEstablished | kHandedOver, handle_record},
+    ClientEntry{Client::kRecord, "record", kChallenged | kEstablished | kHandedOver, handle_record},
     ClientEntry{Client::kTable, "table", kFresh | kEstablished, handle_table},
 };
 

@@ -63,15 +63,14 @@ Server::Server(asio::io_context& loop, ServerParts parts)
              std::move(parts.connector), quota_, audit_, task_limits(config_),
              [this](std::uint64_t inode, table::Reason reason) { task_ended(inode, reason); }),
       tick_timer_(loop),
-      accept_pause_(loop),
       store_(loop, std::move(parts.store)),
       users_(store_),
       workers_(loop, std::max(1u, std::thread::hardware_concurrency())),
       noise_(loop, workers_, config_.raw_noise) {
   listeners_.push_back(std::make_unique<Listener>(
-      Listener{asio::posix::stream_descriptor(loop, parts.client_listener.release()), Door::kClients}));
+      Listener{asio::posix::stream_descriptor(loop, parts.client_listener.release()), Door::kClients, asio::steady_timer(loop)}));
   listeners_.push_back(std::make_unique<Listener>(
-      Listener{asio::posix::stream_descriptor(loop, parts.admin_listener.release()), Door::kAdministrators}));
+      Listener{asio::posix::stream_descriptor(loop, parts.admin_listener.release()), Door::kAdministrators, asio::steady_timer(loop)}));
 }
 
 Server::~Server() = default;
@@ -123,8 +122,8 @@ void Server::accept_all(Listener& listener) {
     if (errno == EINTR || errno == ECONNABORTED) continue;
     // Out of descriptors or memory: those who wait stay in the backlog until some are free.
     log::warn(fmt::format("cannot accept a connection: {}", std::strerror(errno)));
-    accept_pause_.expires_after(kAcceptPause);
-    accept_pause_.async_wait([this, &listener](boost::system::error_code ec) {
+    listener.pause.expires_after(kAcceptPause);
+    listener.pause.async_wait([this, &listener](boost::system::error_code ec) {
       if (!ec) accept_from(listener);
     });
     return;
@@ -256,7 +255,7 @@ void Server::connection_closed(Connection& connection) {
   const bool owned = owner != owners_.end() && owner->second.lock().get() == &connection;
   if (owned) {
     owners_.erase(owner);
-    if (!stopping_) tasks_.connection_closed(connection.peer().inode);
+    if (!stopping_) tasks_.connection_closed(connection.peer().inode, connection.session != nullptr);
   }
   connections_.erase(connection.shared_from_this());
 }

@@ -80,6 +80,7 @@ class Server {
   struct Listener {
     boost::asio::posix::stream_descriptor socket;
     Door door;
+    boost::asio::steady_timer pause;
   };
   void accept_from(Listener& listener);
   void accept_all(Listener& listener);
@@ -100,7 +101,7 @@ class Server {
   NonceLedger nonces_;
   TaskRegistry tasks_;
   std::vector<std::unique_ptr<Listener>> listeners_;
-  boost::asio::steady_timer tick_timer_, accept_pause_;
+  boost::asio::steady_timer tick_timer_;
   bool stopping_ = false;
   StoreThread store_;   // the threads come last: they stop first
   UserDirectory users_;

@@ -35,6 +35,16 @@ bool draw_fresh(Connection& connection, const wire::Fresh& client, Fresh& server
 }  // namespace
 
 void handle_record(Server& server, Connection& connection, const ClientRequest& request) {
+  if (connection.phase == Phase::kChallenged) {
+    if (connection.session == nullptr) {
+      connection.refuse(wire::REFUSAL_OUT_OF_ORDER, "no session yet");
+      return;
+    }
+    // The client has given its renewal up and goes on with the session it has.
+    connection.exchange.reset();
+    connection.phase = Phase::kEstablished;
+    server.tasks().fail(connection.peer().inode, table::Reason::kNone);
+  }
   const auto plaintext =
       connection.session->channel.open(exchange::RecordType::kSession, bytes_of(request.message.record()));
   wire::SessionRequest message;

@@ -194,13 +194,17 @@ bool TaskRegistry::confirm(std::uint64_t inode, const std::string& session_id) {
   return record && std::ranges::equal(record->session_id, bytes_of(session_id));
 }
 
-void TaskRegistry::connection_closed(std::uint64_t inode) {
+void TaskRegistry::connection_closed(std::uint64_t inode, bool had_session) {
   drain_events();
   Task* const task = find(inode);
   if (task == nullptr) return;
-  if (task->plan && !task->plan->adopted && connector_) return;  // the plan's deadline judges it
+  if (task->plan && connector_) return;  // the plan's deadline judges it
   if (kernel::has_exited(task->peer.pidfd.get())) {
     exited(inode);
+    return;
+  }
+  if (!had_session && state_of(*task) == TaskState::kComplete) {
+    fail(inode, Reason::kConnectionClosed);
     return;
   }
   revoke(inode, Reason::kConnectionClosed);

@@ -68,9 +68,10 @@ class TaskRegistry {
   // anything is given to the process.
   [[nodiscard]] bool confirm(std::uint64_t inode, const std::string& session_id);
 
-  // The connection that the session was made on has ended. Ends the record, unless an exec is planned or done and
-  // this tier would see another one.
-  void connection_closed(std::uint64_t inode);
+  // The connection has ended on which the process's exchange ran, or its session lived (`had_session`). Ends the
+  // record, unless an exec is planned or done and this tier would see another one, or the exchange was the renewal of
+  // a session that had lost its channel already.
+  void connection_closed(std::uint64_t inode, bool had_session);
 
   // The process will exec once, soon (docs/architecture.md, "Planned exec"). False when its record is not COMPLETE.
   [[nodiscard]] bool plan_exec(std::uint64_t inode);
@@ -95,7 +96,7 @@ class TaskRegistry {
  private:
   struct Plan {
     BootTime deadline = 0;
-    bool exec_seen = false, adopted = false;
+    bool exec_seen = false;
     std::optional<std::uint64_t> capabilities;  // permitted set at the announcement
   };
   struct Task {

@@ -121,6 +121,7 @@ Result<void> SecureChannel::export_key(std::string_view label, MutableByteView o
 
 secret::SecretBuffer SecureChannel::hand_over() const {
   static_assert(kHandoverSize == 4 + kKeyBlock);
+  if (!dead_ && (sent_ != 0 || received_ != 0)) std::abort();  // the counters start at 0 over there: a nonce used twice
   secret::SecretBuffer out(kHandoverSize);
   std::ranges::copy(be32(epoch_), out.reveal().begin());
   std::ranges::copy(keys_.reveal(), out.reveal().begin() + 4);

@@ -63,8 +63,8 @@ class SecureChannel {
   [[nodiscard]] std::uint32_t epoch() const { return epoch_; }
   [[nodiscard]] bool wants_rekey() const { return sent_ >= kRekeyAfter || received_ >= kRekeyAfter; }
 
-  // A client's channel at the start of an epoch as octets, to be taken over by the image after a planned exec, and
-  // back. nothing: not such octets. The caller keeps them in memory fit for secrets.
+  // A client's channel at the start of an epoch (nothing sealed or opened in it yet: else it aborts) as octets,
+  // to be taken over by the image after a planned exec, and back. Nothing: not such octets. The caller keeps them in memory fit for secrets.
   static constexpr std::size_t kHandoverSize = 4 + 152;
   [[nodiscard]] secret::SecretBuffer hand_over() const;
   [[nodiscard]] static std::optional<SecureChannel> take_over(ByteView octets);

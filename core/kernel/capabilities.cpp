@@ -15,8 +15,9 @@ Result<void> drop_all_capabilities() {
   return {};
 }
 
-Result<void> become_user(uid_t uid, gid_t gid) {
-  if (::setgroups(0, nullptr) != 0 || ::setresgid(gid, gid, gid) != 0 || ::setresuid(uid, uid, uid) != 0) {
+Result<void> become_user(uid_t uid, gid_t gid, gid_t group) {
+  const std::size_t groups = group == static_cast<gid_t>(-1) ? 0 : 1;
+  if (::setgroups(groups, &group) != 0 || ::setresgid(gid, gid, gid) != 0 || ::setresuid(uid, uid, uid) != 0) {
     return fail_errno(Code::kBroken, "cannot switch to the user in the configuration");
   }
   return {};

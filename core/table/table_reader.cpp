@@ -51,7 +51,7 @@ TableReader::TableReader(ipc::mapped_region region, std::uint32_t capacity)
     : region_(std::move(region)),
       capacity_(capacity),
       arrays_(TableArrays::at(region_.get_address(), capacity)),
-      pids_are_ours_(kernel::own_namespaces().pid == arrays_.header->pid_namespace) {}
+      pids_are_ours_(arrays_.header->pid_namespace != 0 && kernel::own_namespaces().pid == arrays_.header->pid_namespace) {}
 
 bool TableReader::stale() const { return arrays_.header->alive_until.load(std::memory_order_acquire) < boot_now(); }
 

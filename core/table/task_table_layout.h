@@ -65,6 +65,7 @@ enum class Tier : std::uint8_t { kNone, kPidfd, kWatch, kKernelTgid, kKernel };
 // How soon a record falls after its cause.
 enum class Revocation : std::uint8_t {
   kNever,
+  kCooperative,   // within moments, as long as the process keeps its connection close-on-exec (libkeyclient does)
   kOnContact,     // when the process next speaks to keyd, or a reader checks
   kAsynchronous,  // within moments, by keyd
   kSynchronous,   // before the system call that caused it returns

@@ -66,6 +66,7 @@ std::string_view name_of(Tier tier) {
 std::string_view name_of(Revocation revocation) {
   switch (revocation) {
     case Revocation::kNever: return "never";
+    case Revocation::kCooperative: return "cooperative";
     case Revocation::kOnContact: return "on-contact";
     case Revocation::kAsynchronous: return "asynchronous";
     case Revocation::kSynchronous: return "synchronous";
@@ -86,7 +87,7 @@ Strength strength_of(Tier tier) {
     case Tier::kWatch:
       return {Revocation::kAsynchronous, Revocation::kAsynchronous, Revocation::kAsynchronous};
     case Tier::kPidfd:  // exec: by the end of a connection that the library keeps close-on-exec
-      return {Revocation::kAsynchronous, Revocation::kAsynchronous, Revocation::kOnContact};
+      return {Revocation::kCooperative, Revocation::kAsynchronous, Revocation::kOnContact};
     case Tier::kKernel:
     case Tier::kKernelTgid:
     case Tier::kNone: break;

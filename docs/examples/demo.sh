@@ -37,21 +37,21 @@ keyadm user list
 
 say "a client process begins the challenge exchange; nobody has typed the password yet: PENDING"
 mkfifo "$directory/password" "$directory/go"
-exec {password}<>"$directory/password" {go}<>"$directory/go"
-keyrun --user alice --scheme challenge --password-fd "$password" --credential db-password -- \
-  sh -c 'printf "client: I am process %s, and my credential is: " $$; cat <&"$KEYD_CREDENTIAL_DB_PASSWORD"; echo; read -r line <&'"$go" &
+exec 8<>"$directory/password" 9<>"$directory/go"  # below 10: dash redirects no others
+keyrun --user alice --scheme challenge --password-fd 8 --credential db-password -- \
+  sh -c 'printf "client: I am process %s, and my credential is: " $$; cat <&"$KEYD_CREDENTIAL_DB_PASSWORD"; echo; read -r line <&9' &
 client=$!
 until_true state_is PENDING || fail "the record is not PENDING but '$(state)'"
 keystat "$client"
 
 say "the password arrives, the proof is judged: COMPLETE; the credential came through the sealed session"
-echo 'correct horse battery staple' >&"$password"
+echo 'correct horse battery staple' >&8
 until_true state_is COMPLETE || fail "the record is not COMPLETE but '$(state)'"
 sleep 0.2
 keystat "$client"
 
 say "the process ends, and its record with it"
-echo >&"$go"
+echo >&9
 wait "$client" || fail "the client failed"
 until_true record_is_gone || fail "the record outlived its process"
 keystat "$client" || true

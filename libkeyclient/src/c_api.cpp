@@ -56,6 +56,8 @@ keyclient_status guarded(Body body) noexcept {
   }
 }
 
+// Whether the caller's structure has at least the fields of version 0.1, which is all of them so far: a field added
+// later is looked at only where `size` reaches it, and this sizeof stays what it is now.
 template <typename Structure>
 bool has_size(const Structure* structure) {
   return structure != nullptr && structure->size >= sizeof(Structure);
@@ -233,23 +235,23 @@ Outcome<Session> authenticate(keyclient_t& client, const Login& login) {
     auto session = Session::authenticate(link, client.target.server_name, login, renews, password);
     if (session) return session;
     const keyclient_status status = session.error().status;
-    const bool connection_lives = status == KEYCLIENT_DENIED || status == KEYCLIENT_CANCELLED;
-    if (client.session && !connection_lives) {  // keyd closes after anything else
+    // A renewal that failed leaves the session as it was, unless the conversation itself broke.
+    if (client.session && (!client.session->link().usable() || status == KEYCLIENT_SERVER_UNPROVEN)) {
       client.session.reset();
       client.descriptor = -1;
     }
     if (attempt > 0) return session;
     // The password took longer than keyd waits: once more, now that it is known.
     if (status == KEYCLIENT_DEADLINE && login.may_retry && !password.empty()) {
-      renews.clear();
+      if (!client.session) renews.clear();
       continue;
     }
     // keyd was restarted since the session that was to be renewed.
-    if (status == KEYCLIENT_GONE && !renews.empty()) {
+    if (status == KEYCLIENT_GONE && !renews.empty() && !client.session) {
       renews.clear();
       continue;
     }
-    if (status == KEYCLIENT_REFUSED && renews.empty()) {
+    if (status == KEYCLIENT_REFUSED && renews.empty() && !client.session) {
       renews = orphaned_session(client);
       if (!renews.empty()) continue;
     }
@@ -439,23 +441,28 @@ keyclient_status keyclient_lookup_inode(keyclient_t* client, uint64_t inode, key
 }
 
 keyclient_status keyclient_lookup_socket(keyclient_t* client, int socket, keyclient_identity* out) {
-  kernel::PeerIdentity peer;
-  const auto outcome = kernel::identify_peer(socket, peer);
-  switch (outcome) {
-    case kernel::PeerOutcome::kOk: break;
-    case kernel::PeerOutcome::kGone: return report(KEYCLIENT_NOT_AUTHENTICATED, "the process that connected has exited");
-    case kernel::PeerOutcome::kUnsupported: return report(KEYCLIENT_UNSUPPORTED, "this kernel cannot name a socket's peer");
-    case kernel::PeerOutcome::kOtherNamespace:
-    case kernel::PeerOutcome::kFailed: return report(KEYCLIENT_UNKNOWN, "the socket's peer cannot be named: " + std::string(kernel::name_of(outcome)));
-  }
-  const keyclient_status status = keyclient_lookup_inode(client, peer.inode, out);
-  if (status != KEYCLIENT_OK || (out->uid == peer.ids.euid && out->gid == peer.ids.egid)) return status;
-  // In another user namespace the numbers differ although nothing changed; then too it is no answer to rely on.
-  clear(*out);
-  return report(KEYCLIENT_UNKNOWN, "the process has other credentials than its record");
+  return guarded([&]() -> keyclient_status {
+    if (client == nullptr || !has_size(out)) return report(KEYCLIENT_INVALID, "no handle, or an identity without its size");
+    clear(*out);
+    kernel::PeerIdentity peer;
+    const auto outcome = kernel::identify_peer(socket, peer);
+    switch (outcome) {
+      case kernel::PeerOutcome::kOk: break;
+      case kernel::PeerOutcome::kGone: return report(KEYCLIENT_NOT_AUTHENTICATED, "the process that connected has exited");
+      case kernel::PeerOutcome::kUnsupported: return report(KEYCLIENT_UNSUPPORTED, "this kernel cannot name a socket's peer");
+      case kernel::PeerOutcome::kOtherNamespace:
+      case kernel::PeerOutcome::kFailed: return report(KEYCLIENT_UNKNOWN, "the socket's peer cannot be named: " + std::string(kernel::name_of(outcome)));
+    }
+    const keyclient_status status = keyclient_lookup_inode(client, peer.inode, out);
+    if (status != KEYCLIENT_OK || (out->uid == peer.ids.euid && out->gid == peer.ids.egid)) return status;
+    // In another user namespace the numbers differ although nothing changed; then too it is no answer to rely on.
+    clear(*out);
+    return report(KEYCLIENT_UNKNOWN, "the process has other credentials than its record");
+  });
 }
 
 keyclient_status keyclient_whoami(keyclient_t* client, keyclient_identity* out) {
+  if (has_size(out)) clear(*out);
   const auto self = kernel::open_pidfd(::getpid());
   const auto inode = self ? kernel::pidfs_inode(self->get()) : std::nullopt;
   if (!inode) return report(KEYCLIENT_UNSUPPORTED, "this kernel cannot name processes (pidfs, Linux 6.9)");

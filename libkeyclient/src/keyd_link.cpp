@@ -41,9 +41,34 @@ Outcome<void> KeydLink::wait_for(short events, std::uint64_t deadline) {
   }
 }
 
+bool KeydLink::send(ByteView packet) { return wire::send_packet(socket_.get(), packet); }
+
+Outcome<std::optional<ServerAnswer>> KeydLink::poll() {
+  ServerAnswer answer;
+  answer.packet.resize(wire::kMaxPacket);
+  auto received = wire::receive_packet(socket_.get(), answer.packet);
+  if (received.outcome == wire::ReceiveOutcome::kWouldBlock) return std::nullopt;
+  usable_ = false;
+  switch (received.outcome) {
+    case wire::ReceiveOutcome::kPacket:
+      answer.packet.resize(received.size);
+      answer.descriptor = std::move(received.descriptor);
+      if (wire::decode(answer.packet, answer.message) != wire::Decoded::kMessage) {
+        return failed(KEYCLIENT_INVALID, "keyd's answer is not of this library's protocol version");
+      }
+      usable_ = true;
+      return answer;
+    case wire::ReceiveOutcome::kEnd:
+      return failed(KEYCLIENT_GONE, "keyd has closed the connection: it was restarted, or has ended the session; authenticate again");
+    case wire::ReceiveOutcome::kTooLong: return failed(KEYCLIENT_INVALID, "keyd's answer is too long");
+    default: return failed(KEYCLIENT_INTERNAL, std::string("cannot receive from keyd: ") + std::strerror(received.system));
+  }
+}
+
 Outcome<ServerAnswer> KeydLink::ask(ByteView packet) {
   const std::uint64_t deadline = boot_now() + timeout_ms_ * kMillisecond;
-  while (!wire::send_packet(socket_.get(), packet)) {
+  usable_ = false;  // until the answer is here
+  while (!send(packet)) {
     if (errno == EAGAIN || errno == EWOULDBLOCK) {
       if (auto writable = wait_for(POLLOUT, deadline); !writable) return std::unexpected(writable.error());
     } else if (errno == EPIPE || errno == ECONNRESET) {
@@ -52,25 +77,11 @@ Outcome<ServerAnswer> KeydLink::ask(ByteView packet) {
       return failed(KEYCLIENT_INTERNAL, std::string("cannot send to keyd: ") + std::strerror(errno));
     }
   }
-  ServerAnswer answer;
-  answer.packet.resize(wire::kMaxPacket);
   for (;;) {
-    auto received = wire::receive_packet(socket_.get(), answer.packet);
-    switch (received.outcome) {
-      case wire::ReceiveOutcome::kPacket:
-        answer.packet.resize(received.size);
-        answer.descriptor = std::move(received.descriptor);
-        if (wire::decode(answer.packet, answer.message) == wire::Decoded::kMessage) return answer;
-        return failed(KEYCLIENT_INVALID, "keyd's answer is not of this library's protocol version");
-      case wire::ReceiveOutcome::kWouldBlock:
-        if (auto readable = wait_for(POLLIN, deadline); !readable) return std::unexpected(readable.error());
-        break;
-      case wire::ReceiveOutcome::kEnd:
-        return failed(KEYCLIENT_GONE, "keyd has closed the connection: it was restarted, or has ended the session; authenticate again");
-      case wire::ReceiveOutcome::kTooLong: return failed(KEYCLIENT_INVALID, "keyd's answer is too long");
-      case wire::ReceiveOutcome::kBroken:
-        return failed(KEYCLIENT_INTERNAL, std::string("cannot receive from keyd: ") + std::strerror(received.system));
-    }
+    auto answer = poll();
+    if (!answer) return std::unexpected(answer.error());
+    if (*answer) return std::move(**answer);
+    if (auto readable = wait_for(POLLIN, deadline); !readable) return std::unexpected(readable.error());
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "core/base/bytes.h"
@@ -31,16 +32,24 @@ class KeydLink {
   // Over a socket that is connected already (after a planned exec).
   KeydLink(UniqueFd socket, std::uint32_t timeout_ms) : socket_(std::move(socket)), timeout_ms_(timeout_ms) {}
 
+  // The two halves of ask(), neither waiting: send() is false when the packet did not leave at once; poll() gives
+  // nothing while there is no answer yet.
+  [[nodiscard]] bool send(ByteView packet);
+  [[nodiscard]] Outcome<std::optional<ServerAnswer>> poll();
+
   // Sends a packet and waits for keyd's answer. KEYCLIENT_GONE when keyd has closed the connection; an answer that
   // it left before closing is still delivered.
   [[nodiscard]] Outcome<ServerAnswer> ask(ByteView packet);
 
   [[nodiscard]] int descriptor() const { return socket_.get(); }
+  // False once an answer did not come, or was none: what comes next would be taken for another question's.
+  [[nodiscard]] bool usable() const { return usable_; }
 
  private:
   [[nodiscard]] Outcome<void> wait_for(short events, std::uint64_t deadline);
   UniqueFd socket_;
   std::uint32_t timeout_ms_;
+  bool usable_ = true;
 };
 
 }  // namespace keyd::client

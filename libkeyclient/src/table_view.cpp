@@ -4,36 +4,60 @@
 
 namespace keyd::client {
 namespace {
-constexpr std::uint64_t kRetryAfter = 100 * kMillisecond;
+constexpr std::uint64_t kLookEvery = 20 * kMillisecond;
 constexpr std::size_t kKeptReaders = 64;  // restarts of keyd; more means that something restarts it in a loop
+
+Bytes table_request() {
+  wire::ClientPacket request;
+  request.mutable_table();
+  return wire::encode(request);
+}
 }  // namespace
 
 Outcome<const table::TableReader*> TableView::current() {
   const table::TableReader* const reader = current_.load(std::memory_order_acquire);
   if (reader != nullptr && !reader->stale()) return reader;
-  const std::lock_guard lock(mutex_);
-  const table::TableReader* const now = current_.load(std::memory_order_acquire);
-  if (now != reader) return now;  // another thread has fetched it meanwhile
-  const std::uint64_t time = boot_now();
-  if (now != nullptr && (time - last_try_ < kRetryAfter || readers_.size() >= kKeptReaders)) return now;
-  last_try_ = time;
-  auto fetched = fetch();
-  if (!fetched && now != nullptr) return now;  // stale: its look-ups give "unknown"
-  return fetched;
+  if (reader == nullptr) {
+    const std::lock_guard lock(mutex_);
+    if (const table::TableReader* const meanwhile = current_.load(std::memory_order_acquire)) return meanwhile;
+    return fetch();
+  }
+  if (std::unique_lock lock(mutex_, std::try_to_lock); lock) refresh();
+  return current_.load(std::memory_order_acquire);
 }
 
 Outcome<const table::TableReader*> TableView::fetch() {
   auto link = KeydLink::connect(target_);
   if (!link) return std::unexpected(link.error());
-  wire::ClientPacket request;
-  request.mutable_table();
-  const auto answer = link->ask(wire::encode(request));
+  const auto answer = link->ask(table_request());
   if (!answer) return std::unexpected(answer.error());
-  if (answer->message.has_refused()) return std::unexpected(failure_of(answer->message.refused()));
-  if (!answer->message.has_table() || !answer->descriptor.valid()) {
+  return take(*answer);
+}
+
+// Without waiting: a keyd that is stopped takes the connection and never answers.
+void TableView::refresh() {
+  const std::uint64_t now = boot_now();
+  if (now < next_look_ || readers_.size() >= kKeptReaders) return;
+  next_look_ = now + kLookEvery;
+  if (!asked_) {
+    Target at_once = target_;
+    at_once.timeout_ms = 0;
+    auto link = KeydLink::connect(at_once);
+    if (link && link->send(table_request())) asked_.emplace(std::move(*link));
+    return;
+  }
+  const auto answer = asked_->poll();
+  if (answer && !*answer) return;
+  if (answer) (void)take(**answer);
+  asked_.reset();
+}
+
+Outcome<const table::TableReader*> TableView::take(const ServerAnswer& answer) {
+  if (answer.message.has_refused()) return std::unexpected(failure_of(answer.message.refused()));
+  if (!answer.message.has_table() || !answer.descriptor.valid()) {
     return failed(KEYCLIENT_INVALID, "keyd did not give its task table");
   }
-  auto reader = table::TableReader::map(answer->descriptor.get(), answer->message.table().size());
+  auto reader = table::TableReader::map(answer.descriptor.get(), answer.message.table().size());
   if (!reader) return std::unexpected(failure_of(reader.error()));
   readers_.push_back(std::make_unique<table::TableReader>(std::move(*reader)));
   current_.store(readers_.back().get(), std::memory_order_release);

@@ -220,6 +220,26 @@ TEST_F(Exchange, RenewsASessionAndLeavesItAsItWasWhenThatFails) {
   EXPECT_NE(reply->whoami().session_id(), first_id);
 }
 
+TEST_F(Exchange, ARenewalThatTakesTooLongOrIsGivenUpLeavesTheSession) {
+  RawClient raw(keyd_.runtime_dir());
+  ASSERT_TRUE(raw.start(RawClient::choice("alice")) && raw.prove("right"));
+  auto renewal = RawClient::choice("alice");
+  renewal.set_renews(raw.machine->session_id());
+  auto session = std::move(*raw.channel);
+  ASSERT_TRUE(raw.start(renewal));
+  ::sleep(2);  // past the deadline
+  EXPECT_FALSE(raw.prove("right"));
+  EXPECT_TRUE(raw.last_packet.has_refused());
+  ASSERT_TRUE(raw.start(renewal));  // and this one is given up
+  raw.channel.emplace(std::move(session));
+  wire::SessionRequest whoami;
+  whoami.mutable_whoami();
+  const auto reply = raw.ask(whoami);
+  ASSERT_TRUE(reply);
+  EXPECT_TRUE(reply->has_whoami());
+  EXPECT_EQ(keyd_.keystat({"-o", "json"}).out.find("REAUTHENTICATING"), std::string::npos);
+}
+
 TEST_F(Exchange, RefusesToRenewASessionThatIsNotThisProcesssOwn) {
   RawClient raw(keyd_.runtime_dir());
   auto choice = RawClient::choice("alice");

@@ -1,6 +1,7 @@
 // Asking who is authenticated in another process.
 #include <gtest/gtest.h>
 #include <keyclient/keyclient.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -152,10 +153,30 @@ TEST_F(Lookup, ADeadKeydsTableCountsForNothing) {
   }
   EXPECT_EQ(status, KEYCLIENT_UNKNOWN);
   ASSERT_TRUE(keyd_.start());
-  std::this_thread::sleep_for(std::chrono::milliseconds(200));
-  EXPECT_EQ(by_pid(process->pid()), KEYCLIENT_NOT_AUTHENTICATED) << "a new keyd knows nobody";
+  for (int i = 0; i < 100 && status == KEYCLIENT_UNKNOWN; ++i) {  // look-ups find the new table without waiting for it
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    status = by_pid(process->pid());
+  }
+  EXPECT_EQ(status, KEYCLIENT_NOT_AUTHENTICATED) << "a new keyd knows nobody";
   const auto another = authenticated();
   EXPECT_EQ(by_pid(another->pid()), KEYCLIENT_OK) << "the handle did not find the new table";
+}
+
+TEST_F(Lookup, NeverWaitsForAKeydThatDoesNotMove) {
+  const auto process = authenticated();
+  ASSERT_EQ(by_pid(process->pid()), KEYCLIENT_OK);
+  ASSERT_EQ(::kill(keyd_.pid(), SIGSTOP), 0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(3500));
+  // A keyd that is stopped takes connections and answers none: 1000 look-ups that each waited for it, for the
+  // shortest while, would take longer than the test may.
+  for (int i = 0; i < 1000; ++i) ASSERT_EQ(by_pid(process->pid()), KEYCLIENT_UNKNOWN);
+  ASSERT_EQ(::kill(keyd_.pid(), SIGCONT), 0);
+  keyclient_status status = KEYCLIENT_UNKNOWN;
+  for (int i = 0; i < 100 && status == KEYCLIENT_UNKNOWN; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    status = by_pid(process->pid());
+  }
+  EXPECT_EQ(status, KEYCLIENT_OK) << "its record was true all the time";
 }
 
 TEST_F(Lookup, AStoppedKeydsTableCountsForNothingAfterItsHeartbeat) {

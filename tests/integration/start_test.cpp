@@ -173,6 +173,23 @@ TEST(Start, AnUnprivilegedKeydRunsInADirectoryOfItsOwnAtATierThatHoldsForOthersP
   EXPECT_TRUE(place.wait_for_state(client.pid(), "REVOKED"));
 }
 
+TEST(Start, RunsAsTheAccountOfItsConfigurationAndGivesTheAdminSocketToItsGroup) {
+  if (::getuid() != 0) GTEST_SKIP() << "needs root to become somebody else";
+  PrivateKeyd keyd("[daemon]\nuser = \"nobody\"\nadmin_group = \"adm\"\n");
+  ASSERT_TRUE(keyd.start()) << keyd.log();
+  keyd.enrol("alice", "right");
+  struct stat st {};
+  ASSERT_EQ(::stat((keyd.runtime_dir() + "/admin.sock").c_str(), &st), 0);
+  EXPECT_EQ(st.st_uid, 65534u);
+  EXPECT_EQ(st.st_mode & 0777, 0660u);
+  Forked stranger([&](Forked::Child&) {
+    if (::setresgid(65533, 65533, 65533) != 0 || ::setresuid(65533, 65533, 65533) != 0) return 1;
+    RawClient raw(keyd.runtime_dir());
+    return raw.start(RawClient::choice("alice")) && raw.prove("right") ? 0 : 2;
+  });
+  EXPECT_EQ(stranger.wait(), 0);
+}
+
 TEST(Start, HoldsNoCapabilityAndCannotBeInspected) {
   PrivateKeyd keyd;
   ASSERT_TRUE(keyd.start());

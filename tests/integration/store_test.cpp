@@ -168,6 +168,10 @@ TEST_F(Store, AFirstStartInterruptedAnywhereIsCompletedByTheNext) {
     std::ofstream(keyd_.state_dir() + "/store.key.new") << std::string(32, 'k');
     std::ofstream(keyd_.state_dir() + "/keyd.db");
   });
+  fresh([&] {  // died when the database had its mode, but not its schema
+    std::ofstream(keyd_.state_dir() + "/store.key.new") << std::string(32, 'k');
+    ASSERT_EQ(run({"/usr/bin/sqlite3", database(), "PRAGMA journal_mode = WAL"}).exit_code, 0);
+  });
   // Died between the schema and the key's last step: the users are there.
   fs::rename(key(), keyd_.state_dir() + "/store.key.new");
   ASSERT_TRUE(keyd_.start()) << keyd_.log();

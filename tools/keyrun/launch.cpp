@@ -72,7 +72,7 @@ Result<void> leave_session(keyclient_t* client) {
   int socket = -1, keys = -1;
   auto status = keyclient_plan_exec(client, &socket, &keys);
   if (status == KEYCLIENT_UNSUPPORTED) {
-    fmt::print(stderr, "keyrun: {}; the command keeps its record but cannot take the session over\n", keyclient_error());
+    fmt::print(stderr, "keyrun: {}; the command cannot take the session over, and keeps its record only where keyd's tier sees execs (watch)\n", keyclient_error());
     status = keyclient_plan_exec(client, nullptr, nullptr);
   }
   if (status != KEYCLIENT_OK) return fail(Code::kRefused, keyclient_error());

@@ -22,6 +22,7 @@ struct Options {
   std::uint32_t nonce_bits = 0, key_count = 0;
   int password_fd = -1;
   std::vector<std::string> credentials, command;
+  std::string password_problem;  // why there was no password
 };
 
 int complain(const Error& error) {
@@ -62,12 +63,12 @@ void parse(int argc, char** argv, Options& options) {
 }
 
 int give_password(void* context, char* buffer, std::size_t capacity, std::size_t* length) {
-  const Options& options = *static_cast<const Options*>(context);
+  Options& options = *static_cast<Options*>(context);
   const auto password = options.password_fd >= 0
                             ? console::read_secret(options.password_fd, capacity, true)
                             : console::prompt("Password of " + escape(options.user) + ": ", capacity);
   if (!password) {
-    fmt::print(stderr, "keyrun: {}\n", password.error().message());
+    options.password_problem = password.error().message();
     return 1;
   }
   std::memcpy(buffer, password->reveal().data(), password->size());
@@ -104,7 +105,10 @@ int main(int argc, char** argv) {
   target.runtime_dir = options.runtime_dir.c_str();
   keyclient_t* client = nullptr;
   if (const auto status = keyclient_open(&target, &client); status != KEYCLIENT_OK) return complain(status);
-  if (const auto status = authenticate(client, options); status != KEYCLIENT_OK) return complain(status);
+  if (const auto status = authenticate(client, options); status != KEYCLIENT_OK) {
+    if (status == KEYCLIENT_CANCELLED) return console::complain("keyrun", options.password_problem, console::kRefused);
+    return complain(status);
+  }
   if (auto left = keyrun::leave_credentials(client, options.credentials); !left) return complain(left.error());
   ::setenv("KEYD_RUNTIME_DIR", options.runtime_dir.c_str(), 1);
   if (auto left = keyrun::leave_session(client); !left) return complain(left.error());

@@ -86,5 +86,6 @@ int main(int argc, char** argv) {
   keystat::Snapshot snapshot;
   if (const auto status = keystat::take_snapshot(client, filter, snapshot); status != KEYCLIENT_OK) return complain_about(status);
   fmt::print("{}", render(snapshot, output));
+  if (snapshot.table.stale != 0) return console::complain("keystat", "keyd is down or stopped: its task table counts for nothing", console::kUnreachable);
   return filter.pid != 0 && snapshot.tasks.empty() ? console::kRefused : console::kDone;
 }

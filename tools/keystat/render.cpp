@@ -29,6 +29,7 @@ Json timestamp(std::uint64_t boot) {
 const char* revocation_name(keyclient_revocation revocation) {
   switch (revocation) {
     case KEYCLIENT_NEVER: return "never";
+    case KEYCLIENT_COOPERATIVE: return "cooperative";
     case KEYCLIENT_ON_CONTACT: return "on-contact";
     case KEYCLIENT_ASYNCHRONOUS: return "asynchronous";
     case KEYCLIENT_SYNCHRONOUS: return "synchronous";

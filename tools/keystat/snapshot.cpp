@@ -37,6 +37,7 @@ keyclient_status take_snapshot(keyclient_t* client, const Filter& filter, Snapsh
   out = Snapshot{};
   out.table.size = sizeof out.table;
   if (const auto status = keyclient_table_info(client, &out.table); status != KEYCLIENT_OK) return status;
+  if (out.table.stale != 0) return KEYCLIENT_OK;  // nothing in it counts
   struct Context {
     const Filter& filter;
     std::vector<Task>& tasks;

@@ -164,9 +164,10 @@ typedef enum keyclient_state {
 /* How soon a record falls after its cause, at this keyd's tier. */
 typedef enum keyclient_revocation {
   KEYCLIENT_NEVER = 0,
-  KEYCLIENT_ON_CONTACT = 1,
-  KEYCLIENT_ASYNCHRONOUS = 2,
-  KEYCLIENT_SYNCHRONOUS = 3
+  KEYCLIENT_COOPERATIVE = 1, /* within moments, as long as the process keeps its connection close-on-exec */
+  KEYCLIENT_ON_CONTACT = 2,
+  KEYCLIENT_ASYNCHRONOUS = 3,
+  KEYCLIENT_SYNCHRONOUS = 4
 } keyclient_revocation;
 
 #define KEYCLIENT_FLAG_CHANGE_DUE 1u
@@ -191,8 +192,8 @@ typedef struct keyclient_identity {
 } keyclient_identity;
 
 /* KEYCLIENT_OK: somebody is authenticated (COMPLETE) in the process, and *out says who. KEYCLIENT_NOT_AUTHENTICATED:
- * nobody is; out->state says whether there is a record. KEYCLIENT_UNKNOWN: it cannot be told. No system call but the
- * clock's, no waiting. By pid only within keyd's pid namespace (else KEYCLIENT_UNSUPPORTED), and a pid may be reused:
+ * nobody is; out->state says whether there is a record. KEYCLIENT_UNKNOWN: it cannot be told. A handle's first look-up
+ * fetches the table from keyd; from then on no system call but the clock's, no waiting. By pid only within keyd's pid namespace (else KEYCLIENT_UNSUPPORTED), and a pid may be reused:
  * prefer the inode, or the socket. `client` needs no session. */
 KEYCLIENT_API keyclient_status keyclient_lookup_pid(keyclient_t *client, uint32_t pid, keyclient_identity *out);
 KEYCLIENT_API keyclient_status keyclient_lookup_inode(keyclient_t *client, uint64_t inode, keyclient_identity *out);

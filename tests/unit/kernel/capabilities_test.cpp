@@ -55,7 +55,7 @@ TEST(BecomeUser, LeavesNoIdAndNoGroupOfRoot) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, to become somebody else";
   test::Child child([] {
     const gid_t groups[] = {0, 4, 27};
-    if (::setgroups(3, groups) != 0 || !become_user(1234, 5678)) return 10;
+    if (::setgroups(3, groups) != 0 || !become_user(1234, 5678, static_cast<gid_t>(-1))) return 10;
     const auto status = read_proc_file("/proc/self/status");
     if (proc_field(*status, "Uid:") != "1234\t1234\t1234\t1234") return 11;
     if (proc_field(*status, "Gid:") != "5678\t5678\t5678\t5678") return 12;
@@ -65,10 +65,20 @@ TEST(BecomeUser, LeavesNoIdAndNoGroupOfRoot) {
   EXPECT_EQ(child.wait(), 0);
 }
 
+TEST(BecomeUser, KeepsTheOneGroupItIsGiven) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to become somebody else";
+  test::Child child([] {
+    if (!become_user(1234, 5678, 4)) return 10;
+    gid_t group = 0;
+    return ::getgroups(1, &group) == 1 && group == 4 ? 0 : 11;
+  });
+  EXPECT_EQ(child.wait(), 0);
+}
+
 TEST(BecomeUser, SaysSoWhenItCannot) {
   test::Child child([] {
     if (::geteuid() == 0 && ::setresuid(65534, 65534, 65534) != 0) return 10;
-    const auto became = become_user(1234, 1234);
+    const auto became = become_user(1234, 1234, static_cast<gid_t>(-1));
     return !became && became.error().system == EPERM ? 0 : 11;
   });
   EXPECT_EQ(child.wait(), 0);
