@@ -1,5 +1,5 @@
-// What administrators ask on admin.sock. A change is answered when it is durable, and not before the caches have
-// forgotten what it changed; one that takes something away from a user also ends the user's sessions.
+// What administrators ask on admin.sock. A change is answered when it is durable, and not before the caches
+// have forgotten what it changed; one that takes something away from a user also ends the user's sessions.
 #include <fmt/format.h>
 
 #include "core/base/untrusted_text.h"
@@ -55,16 +55,18 @@ void audit(Server& server, const Connection& connection, std::string_view event,
 
 bool name_is_fine(Connection& connection, const std::string& name, const char* what) {
   if (is_acceptable_name(name)) return true;
-  refuse(connection, wire::REFUSAL_MALFORMED,
-         fmt::format("\"{}\" is no {} name: 1 to 64 octets of UTF-8, no control characters, no blank at an end, "
-                     "no '-' in front",
-                     escape(name.substr(0, 80)), what));
+  refuse(
+      connection, wire::REFUSAL_MALFORMED,
+      fmt::format("\"{}\" is no {} name: 1 to 64 octets of UTF-8, no control characters, no blank at an end, "
+                  "no '-' in front",
+                  escape(name.substr(0, 80)), what));
   return false;
 }
 
 bool password_is_fine(Connection& connection, const secret::SecretBuffer& password) {
   if (!password.empty() && password.size() <= wire::kMaxPassword) return true;
-  refuse(connection, wire::REFUSAL_MALFORMED, fmt::format("a password has 1 to {} octets", wire::kMaxPassword));
+  refuse(connection, wire::REFUSAL_MALFORMED,
+         fmt::format("a password has 1 to {} octets", wire::kMaxPassword));
   return false;
 }
 
@@ -100,7 +102,8 @@ void fill(wire::UserRecord& out, const StoredUser& user) {
 
 }  // namespace
 
-// ---- users -------------------------------------------------------------------------------------------------------
+// ---- users
+// -------------------------------------------------------------------------------------------------------
 
 void handle_user_add(Server& server, Connection& connection, const wire::AdminRequest& request,
                      secret::SecretBuffer password) {
@@ -137,15 +140,16 @@ void handle_user_passwd(Server& server, Connection& connection, const wire::Admi
                         secret::SecretBuffer password) {
   const std::string& name = request.user_passwd().name();
   if (!password_is_fine(connection, password)) return;
-  change_user(server, connection, "admin.user-passwd", name, {}, Sessions::kEnd,
-              [name, &sealer = server.sealer(), password = std::move(password)](UserStore& store) -> Result<void> {
-                const auto user = store.find(name);
-                if (!user) return std::unexpected(user.error());
-                if (!*user) return fail(Code::kNotFound, "no user \"" + escape(name) + "\"");
-                auto sealed = seal_password(sealer, (*user)->id, password.reveal());
-                if (!sealed) return std::unexpected(sealed.error());
-                return store.set_password(name, *sealed);
-              });
+  change_user(
+      server, connection, "admin.user-passwd", name, {}, Sessions::kEnd,
+      [name, &sealer = server.sealer(), password = std::move(password)](UserStore& store) -> Result<void> {
+        const auto user = store.find(name);
+        if (!user) return std::unexpected(user.error());
+        if (!*user) return fail(Code::kNotFound, "no user \"" + escape(name) + "\"");
+        auto sealed = seal_password(sealer, (*user)->id, password.reveal());
+        if (!sealed) return std::unexpected(sealed.error());
+        return store.set_password(name, *sealed);
+      });
 }
 
 void handle_user_enable(Server& server, Connection& connection, const wire::AdminRequest& request,
@@ -187,56 +191,60 @@ void handle_user_remove(Server& server, Connection& connection, const wire::Admi
 void handle_user_show(Server& server, Connection& connection, const wire::AdminRequest& request,
                       secret::SecretBuffer) {
   const std::string& name = request.user_show().name();
-  server.store().post([name](UserStore& store) { return store.find(name); },
-                      [self = connection.shared_from_this(), name](const Result<std::optional<StoredUser>>& user) {
-                        if (self->closed()) return;
-                        if (!user) return refuse(*self, user.error());
-                        if (!*user) return refuse(*self, wire::REFUSAL_NOT_FOUND, "no user \"" + escape(name) + "\"");
-                        wire::AdminReply reply;
-                        fill(*reply.mutable_user(), **user);
-                        self->reply(reply);
-                      });
-}
-
-void handle_user_list(Server& server, Connection& connection, const wire::AdminRequest& request,
-                      secret::SecretBuffer) {
   server.store().post(
-      [after = request.user_list().after()](UserStore& store) { return store.list(after, kUsersPerPage + 1); },
-      [self = connection.shared_from_this()](const Result<std::vector<StoredUser>>& users) {
+      [name](UserStore& store) { return store.find(name); },
+      [self = connection.shared_from_this(), name](const Result<std::optional<StoredUser>>& user) {
         if (self->closed()) return;
-        if (!users) return refuse(*self, users.error());
+        if (!user) return refuse(*self, user.error());
+        if (!*user) return refuse(*self, wire::REFUSAL_NOT_FOUND, "no user \"" + escape(name) + "\"");
         wire::AdminReply reply;
-        wire::UserRecords& page = *reply.mutable_users();
-        for (const StoredUser& user : *users) {
-          if (static_cast<std::size_t>(page.users_size()) == kUsersPerPage) {
-            page.set_more(true);
-            break;
-          }
-          fill(*page.add_users(), user);
-        }
+        fill(*reply.mutable_user(), **user);
         self->reply(reply);
       });
 }
 
-// ---- credentials ---------------------------------------------------------------------------------------------------
+void handle_user_list(Server& server, Connection& connection, const wire::AdminRequest& request,
+                      secret::SecretBuffer) {
+  server.store().post([after = request.user_list().after()](
+                          UserStore& store) { return store.list(after, kUsersPerPage + 1); },
+                      [self = connection.shared_from_this()](const Result<std::vector<StoredUser>>& users) {
+                        if (self->closed()) return;
+                        if (!users) return refuse(*self, users.error());
+                        wire::AdminReply reply;
+                        wire::UserRecords& page = *reply.mutable_users();
+                        for (const StoredUser& user : *users) {
+                          if (static_cast<std::size_t>(page.users_size()) == kUsersPerPage) {
+                            page.set_more(true);
+                            break;
+                          }
+                          fill(*page.add_users(), user);
+                        }
+                        self->reply(reply);
+                      });
+}
+
+// ---- credentials
+// ---------------------------------------------------------------------------------------------------
 
 void handle_credential_set(Server& server, Connection& connection, const wire::AdminRequest& request,
                            secret::SecretBuffer value) {
   const std::string user = request.credential_set().user(), name = request.credential_set().name();
   if (!name_is_fine(connection, name, "credential")) return;
   if (value.empty() || value.size() > wire::kMaxCredential) {
-    refuse(connection, wire::REFUSAL_MALFORMED, fmt::format("a credential has 1 to {} octets", wire::kMaxCredential));
+    refuse(connection, wire::REFUSAL_MALFORMED,
+           fmt::format("a credential has 1 to {} octets", wire::kMaxCredential));
     return;
   }
-  change_user(server, connection, "admin.credential-set", user, name, Sessions::kKeep,
-              [user, name, &sealer = server.sealer(), value = std::move(value)](UserStore& store) -> Result<void> {
-                const auto known = store.find(user);
-                if (!known) return std::unexpected(known.error());
-                if (!*known) return fail(Code::kNotFound, "no user \"" + escape(user) + "\"");
-                const auto sealed = seal_credential(sealer, (*known)->id, name, value.reveal());
-                if (!sealed) return std::unexpected(sealed.error());
-                return store.set_credential(user, name, *sealed, static_cast<std::uint32_t>(value.size()));
-              });
+  change_user(
+      server, connection, "admin.credential-set", user, name, Sessions::kKeep,
+      [user, name, &sealer = server.sealer(), value = std::move(value)](UserStore& store) -> Result<void> {
+        const auto known = store.find(user);
+        if (!known) return std::unexpected(known.error());
+        if (!*known) return fail(Code::kNotFound, "no user \"" + escape(user) + "\"");
+        const auto sealed = seal_credential(sealer, (*known)->id, name, value.reveal());
+        if (!sealed) return std::unexpected(sealed.error());
+        return store.set_credential(user, name, *sealed, static_cast<std::uint32_t>(value.size()));
+      });
 }
 
 void handle_credential_remove(Server& server, Connection& connection, const wire::AdminRequest& request,
@@ -248,23 +256,25 @@ void handle_credential_remove(Server& server, Connection& connection, const wire
 
 void handle_credential_list(Server& server, Connection& connection, const wire::AdminRequest& request,
                             secret::SecretBuffer) {
-  server.store().post([user = request.credential_list().name()](UserStore& store) { return store.credentials(user); },
-                      [self = connection.shared_from_this()](const Result<std::vector<CredentialEntry>>& entries) {
-                        if (self->closed()) return;
-                        if (!entries) return refuse(*self, entries.error());
-                        wire::AdminReply reply;
-                        wire::CredentialRecords& list = *reply.mutable_credentials();
-                        for (const CredentialEntry& entry : *entries) {
-                          wire::CredentialRecord& record = *list.add_credentials();
-                          record.set_name(entry.name);
-                          record.set_size(entry.size);
-                          record.set_changed(entry.changed);
-                        }
-                        self->reply(reply);
-                      });
+  server.store().post(
+      [user = request.credential_list().name()](UserStore& store) { return store.credentials(user); },
+      [self = connection.shared_from_this()](const Result<std::vector<CredentialEntry>>& entries) {
+        if (self->closed()) return;
+        if (!entries) return refuse(*self, entries.error());
+        wire::AdminReply reply;
+        wire::CredentialRecords& list = *reply.mutable_credentials();
+        for (const CredentialEntry& entry : *entries) {
+          wire::CredentialRecord& record = *list.add_credentials();
+          record.set_name(entry.name);
+          record.set_size(entry.size);
+          record.set_changed(entry.changed);
+        }
+        self->reply(reply);
+      });
 }
 
-// ---- processes -----------------------------------------------------------------------------------------------------
+// ---- processes
+// -----------------------------------------------------------------------------------------------------
 
 namespace {
 void revoked(Server& server, Connection& connection, const std::string& user, const std::string& object,
@@ -295,24 +305,25 @@ void handle_revoke_user(Server& server, Connection& connection, const wire::Admi
 
 void handle_health(Server& server, Connection& connection, const wire::AdminRequest&, secret::SecretBuffer) {
   // The store's thread has to answer too: a keyd that cannot read its store is not ready.
-  server.store().post([](UserStore& store) { return store.list({}, 1); },
-                      [&server, self = connection.shared_from_this()](const Result<std::vector<StoredUser>>& probe) {
-                        if (self->closed()) return;
-                        wire::AdminReply reply;
-                        wire::Health& health = *reply.mutable_health();
-                        health.set_ready(probe.has_value() && server.noise().trustworthy());
-                        if (!probe) {
-                          health.set_problem(probe.error().message());
-                        } else if (!server.noise().trustworthy()) {
-                          health.set_problem("no random numbers");
-                        }
-                        health.set_tier(std::string(table::name_of(server.tasks().table().tier())));
-                        health.set_version(KEYD_VERSION);
-                        health.set_connections(server.quota().total(Resource::kConnection));
-                        health.set_records(static_cast<std::uint32_t>(server.tasks().table().used()));
-                        health.set_capacity(server.tasks().table().capacity());
-                        self->reply(reply);
-                      });
+  server.store().post(
+      [](UserStore& store) { return store.list({}, 1); },
+      [&server, self = connection.shared_from_this()](const Result<std::vector<StoredUser>>& probe) {
+        if (self->closed()) return;
+        wire::AdminReply reply;
+        wire::Health& health = *reply.mutable_health();
+        health.set_ready(probe.has_value() && server.noise().trustworthy());
+        if (!probe) {
+          health.set_problem(probe.error().message());
+        } else if (!server.noise().trustworthy()) {
+          health.set_problem("no random numbers");
+        }
+        health.set_tier(std::string(table::name_of(server.tasks().table().tier())));
+        health.set_version(KEYD_VERSION);
+        health.set_connections(server.quota().total(Resource::kConnection));
+        health.set_records(static_cast<std::uint32_t>(server.tasks().table().used()));
+        health.set_capacity(server.tasks().table().capacity());
+        self->reply(reply);
+      });
 }
 
 }  // namespace keyd::daemon

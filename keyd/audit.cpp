@@ -80,7 +80,8 @@ void Audit::write(const AuditEvent& event) {
   // One write(2) a line: lines of several writers do not mix.
   const int fd = file_.valid() ? file_.get() : STDERR_FILENO;
   if (::write(fd, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
-    log::error(fmt::format("the audit log cannot be written ({}); lost: {}", std::strerror(errno), event.event));
+    log::error(
+        fmt::format("the audit log cannot be written ({}); lost: {}", std::strerror(errno), event.event));
   }
 }
 

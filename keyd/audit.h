@@ -1,5 +1,6 @@
-// The audit log: one line for each thing that happened to a user, a process or a secret; text or JSON. It is the
-// only place where the reason of a refusal is told. No secret and nothing derived from one; every name escaped.
+// The audit log: one line for each thing that happened to a user, a process or a secret; text or JSON. It is
+// the only place where the reason of a refusal is told. No secret and nothing derived from one; every name
+// escaped.
 #pragma once
 
 #include <cstdint>

@@ -42,7 +42,8 @@ Setter flag(bool& into) {
 Setter number(std::uint32_t& into, std::int64_t low, std::int64_t high) {
   return [&into, low, high](const toml::node& node) -> std::string {
     const auto value = node.value_exact<std::int64_t>();
-    if (!value || *value < low || *value > high) return fmt::format("needs a whole number from {} to {}", low, high);
+    if (!value || *value < low || *value > high)
+      return fmt::format("needs a whole number from {} to {}", low, high);
     into = static_cast<std::uint32_t>(*value);
     return {};
   };
@@ -74,7 +75,8 @@ Setter choice(Enum& into, std::map<std::string, Enum> values) {
 Setter capacity(std::uint32_t& into) {
   return [&into](const toml::node& node) -> std::string {
     const auto value = node.value_exact<std::int64_t>();
-    if (!value || *value < 16 || *value > 1048576 || !std::has_single_bit(static_cast<std::uint64_t>(*value))) {
+    if (!value || *value < 16 || *value > 1048576 ||
+        !std::has_single_bit(static_cast<std::uint64_t>(*value))) {
       return "needs a power of two from 16 to 1048576";
     }
     into = static_cast<std::uint32_t>(*value);
@@ -89,24 +91,32 @@ std::map<std::string, std::map<std::string, Setter>> known_keys(Config& c) {
        {{"user", text(c.user, 64)},
         {"server_name", text(c.server_name, 255)},
         {"admin_group", text(c.admin_group, 64)},
-        {"log_level", choice<std::string>(c.log_level, {{"debug", "debug"}, {"info", "info"}, {"warning", "warning"}, {"error", "error"}})},
-        {"tier", choice<TierChoice>(c.tier, {{"auto", TierChoice::kAuto}, {"watch", TierChoice::kWatch}, {"pidfd", TierChoice::kPidfd}})}}},
+        {"log_level",
+         choice<std::string>(
+             c.log_level,
+             {{"debug", "debug"}, {"info", "info"}, {"warning", "warning"}, {"error", "error"}})},
+        {"tier", choice<TierChoice>(c.tier, {{"auto", TierChoice::kAuto},
+                                             {"watch", TierChoice::kWatch},
+                                             {"pidfd", TierChoice::kPidfd}})}}},
       {"table",
        {{"capacity", capacity(c.table_capacity)},
-        {"access", choice<TableAccess>(c.table_access, {{"everyone", TableAccess::kEveryone}, {"administrators", TableAccess::kAdministrators}})}}},
+        {"access", choice<TableAccess>(c.table_access, {{"everyone", TableAccess::kEveryone},
+                                                        {"administrators", TableAccess::kAdministrators}})}}},
       {"session",
        {{"pending_deadline", seconds(c.pending_deadline, 1, 600)},
         {"lifetime", seconds(c.lifetime, 1, 30 * kDay)},
         {"plan_deadline", seconds(c.plan_deadline, 1, 60)},
         {"linger", seconds(c.linger, 0, kDay)}}},
-      {"historic", {{"enabled", flag(c.historic_enabled)}, {"resident_passwords", flag(c.resident_passwords)}}},
+      {"historic",
+       {{"enabled", flag(c.historic_enabled)}, {"resident_passwords", flag(c.resident_passwords)}}},
       {"limits",
        {{"connections", number(c.connections, 8, 1000000)},
         {"connections_per_uid", number(c.connections_per_uid, 1, 1000000)},
         {"pending_per_uid", number(c.pending_per_uid, 1, 100000)},
         {"records_per_uid", number(c.records_per_uid, 1, 1000000)}}},
       {"audit",
-       {{"format", choice<AuditFormat>(c.audit_format, {{"text", AuditFormat::kText}, {"json", AuditFormat::kJson}})},
+       {{"format",
+         choice<AuditFormat>(c.audit_format, {{"text", AuditFormat::kText}, {"json", AuditFormat::kJson}})},
         {"file", text(c.audit_file, 4096)}}},
       {"noise", {{"raw_sources", flag(c.raw_noise)}}},
   };
@@ -121,19 +131,23 @@ Result<void> apply(const std::string& file, Config& config) {
   try {
     document = toml::parse_file(file);
   } catch (const toml::parse_error& e) {
-    return fail(Code::kInvalid, fmt::format("{}:{}: {}", file, e.source().begin.line, escape(e.description())));
+    return fail(Code::kInvalid,
+                fmt::format("{}:{}: {}", file, e.source().begin.line, escape(e.description())));
   }
   const auto sections = known_keys(config);
   for (const auto& [section_key, section_node] : document) {
     const std::string section(section_key.str());
     const auto known = sections.find(section);
-    if (known == sections.end()) return complain(file, section_node, "unknown section [" + escape(section) + "]");
+    if (known == sections.end())
+      return complain(file, section_node, "unknown section [" + escape(section) + "]");
     const toml::table* const entries = section_node.as_table();
-    if (entries == nullptr) return complain(file, section_node, section + " is a section: write [" + section + "]");
+    if (entries == nullptr)
+      return complain(file, section_node, section + " is a section: write [" + section + "]");
     for (const auto& [key_key, node] : *entries) {
       const std::string key(key_key.str());
       const auto setter = known->second.find(key);
-      if (setter == known->second.end()) return complain(file, node, "unknown key " + section + "." + escape(key));
+      if (setter == known->second.end())
+        return complain(file, node, "unknown key " + section + "." + escape(key));
       if (const std::string wrong = setter->second(node); !wrong.empty()) {
         return complain(file, node, section + "." + key + " " + wrong);
       }
@@ -160,7 +174,8 @@ Result<Config> load_config(const std::string& path, bool required) {
   for (const std::string& file : drop_ins) {
     if (auto applied = apply(file, config); !applied) return std::unexpected(applied.error());
   }
-  if (config.server_name.empty()) return fail(Code::kInvalid, path + ": daemon.server_name must not be empty");
+  if (config.server_name.empty())
+    return fail(Code::kInvalid, path + ": daemon.server_name must not be empty");
   return config;
 }
 

@@ -1,6 +1,6 @@
-// keyd's configuration: one TOML file and its drop-ins (FILE.d/*.toml, in name order, later ones win). An unknown
-// key, a value of the wrong kind or out of its range is an error that names file, line and key. docs/man/keyd.toml.5
-// describes every key; the defaults stand here.
+// keyd's configuration: one TOML file and its drop-ins (FILE.d/*.toml, in name order, later ones win). An
+// unknown key, a value of the wrong kind or out of its range is an error that names file, line and key.
+// docs/man/keyd.toml.5 describes every key; the defaults stand here.
 #pragma once
 
 #include <chrono>
@@ -20,7 +20,7 @@ struct Config {
   // [daemon]
   std::string user;                       // account to run as; empty: stay as started, without capabilities
   std::string server_name = "localhost";  // what clients must have been configured to reach
-  std::string admin_group;                // its members may use admin.sock; empty: root (and keyd's own user) alone
+  std::string admin_group;  // its members may use admin.sock; empty: root (and keyd's own user) alone
   std::string log_level = "info";
   TierChoice tier = TierChoice::kAuto;
 
@@ -35,11 +35,11 @@ struct Config {
   std::chrono::seconds linger{60};         // how long an ended record of a living process stays to be seen
 
   // [historic]
-  bool historic_enabled = false;   // beside it a user needs --allow-historic
+  bool historic_enabled = false;    // beside it a user needs --allow-historic
   bool resident_passwords = false;  // keep those users' clear passwords in locked memory (claim 14)
 
   // [limits]
-  std::uint32_t connections = 16384;         // in all; also bounded by RLIMIT_NOFILE
+  std::uint32_t connections = 16384;  // in all; also bounded by RLIMIT_NOFILE
   std::uint32_t connections_per_uid = 4096;
   std::uint32_t pending_per_uid = 64;
   std::uint32_t records_per_uid = 4096;

@@ -37,7 +37,8 @@ bool Connection::accept_sender(const wire::SenderMark& mark) {
   const auto outcome = kernel::check_sender(mark, peer_);
   if (outcome == kernel::SenderOutcome::kPeer) return true;
   server_.refused_sender(*this, outcome);
-  refuse(wire::REFUSAL_SENDER, "the sender is not the process that connected; connect from the process itself");
+  refuse(wire::REFUSAL_SENDER,
+         "the sender is not the process that connected; connect from the process itself");
   return false;
 }
 
@@ -121,11 +122,12 @@ void Connection::send(Bytes packet, int descriptor) {
   }
   // The peer does not read. It asks nothing more until this one packet is out; it holds up nobody else.
   UniqueFd kept(descriptor >= 0 ? ::dup(descriptor) : -1);
-  socket_.async_wait(asio::posix::stream_descriptor::wait_write,
-                     [self = shared_from_this(), packet = std::move(packet),
-                      kept = std::make_shared<UniqueFd>(std::move(kept))](boost::system::error_code ec) mutable {
-                       if (!ec && !self->closed()) self->send(std::move(packet), kept->get());
-                     });
+  socket_.async_wait(
+      asio::posix::stream_descriptor::wait_write,
+      [self = shared_from_this(), packet = std::move(packet),
+       kept = std::make_shared<UniqueFd>(std::move(kept))](boost::system::error_code ec) mutable {
+        if (!ec && !self->closed()) self->send(std::move(packet), kept->get());
+      });
 }
 
 void Connection::finish_reply() {

@@ -1,6 +1,6 @@
-// One connection: its process, its phase, and what it holds. Receives a packet, checks its sender, hands it to the
-// server, and receives no other before that one is answered; so a peer makes keyd hold one request at a time, and
-// nobody waits for it. Event loop only.
+// One connection: its process, its phase, and what it holds. Receives a packet, checks its sender, hands it
+// to the server, and receives no other before that one is answered; so a peer makes keyd hold one request at
+// a time, and nobody waits for it. Event loop only.
 #pragma once
 
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -34,7 +34,7 @@ enum class Door { kClients, kAdministrators };
 // An established session's end of the conversation.
 struct Session {
   exchange::SecureChannel channel;
-  std::string id;       // 16 octets
+  std::string id;  // 16 octets
   std::string user;
   std::string user_id;  // of the store
 };

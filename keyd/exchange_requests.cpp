@@ -1,6 +1,6 @@
-// The `challenge` exchange as keyd serves it (core/exchange/challenge.h has the conversation), and the table's
-// descriptor. Nothing that a client can see here depends on whether its user exists, before its proof has been judged,
-// and then the answer is one and the same Denied.
+// The `challenge` exchange as keyd serves it (core/exchange/challenge.h has the conversation), and the
+// table's descriptor. Nothing that a client can see here depends on whether its user exists, before its proof
+// has been judged, and then the answer is one and the same Denied.
 #include <fmt/format.h>
 
 #include "core/crypto/random.h"
@@ -17,8 +17,8 @@ table::Suite suite_of(wire::Suite suite) {
   return suite == wire::SUITE_HISTORIC ? table::Suite::kHistoric : table::Suite::kModern;
 }
 
-// Ends an exchange without a verdict. A first one takes its connection along; of a renewal nothing is left but the
-// session as it was, on this same connection.
+// Ends an exchange without a verdict. A first one takes its connection along; of a renewal nothing is left
+// but the session as it was, on this same connection.
 void refuse_exchange(Server& server, Connection& connection, wire::RefusalCode code, std::string text) {
   if (connection.session == nullptr) {
     connection.refuse(code, std::move(text));
@@ -38,11 +38,13 @@ bool refuse_by_policy(Server& server, Connection& connection, const wire::Challe
     return true;
   }
   if (start.suite() == wire::SUITE_HISTORIC && !server.config().historic_enabled) {
-    refuse_exchange(server, connection, wire::REFUSAL_POLICY, "this keyd does not offer historic suites (historic.enabled in its configuration)");
+    refuse_exchange(server, connection, wire::REFUSAL_POLICY,
+                    "this keyd does not offer historic suites (historic.enabled in its configuration)");
     return true;
   }
   if (start.server_name() != server.config().server_name) {
-    refuse_exchange(server, connection, wire::REFUSAL_WRONG_SERVER, "this keyd goes by another server name than the client was configured to reach");
+    refuse_exchange(server, connection, wire::REFUSAL_WRONG_SERVER,
+                    "this keyd goes by another server name than the client was configured to reach");
     return true;
   }
   return false;
@@ -51,18 +53,22 @@ bool refuse_by_policy(Server& server, Connection& connection, const wire::Challe
 void refuse_begin(Server& server, Connection& connection, BeginOutcome outcome) {
   switch (outcome) {
     case BeginOutcome::kAlready:
-      refuse_exchange(server, connection, wire::REFUSAL_ALREADY, "this process has a session or a pending exchange; end it first, or renew it");
+      refuse_exchange(server, connection, wire::REFUSAL_ALREADY,
+                      "this process has a session or a pending exchange; end it first, or renew it");
       return;
     case BeginOutcome::kNotRenewed:
-      refuse_exchange(server, connection, wire::REFUSAL_GONE, "there is no such session of this process and user to renew");
+      refuse_exchange(server, connection, wire::REFUSAL_GONE,
+                      "there is no such session of this process and user to renew");
       return;
     case BeginOutcome::kFull:
-      refuse_exchange(server, connection, wire::REFUSAL_BUSY, "the task table or this user's share of it is full; try again later");
+      refuse_exchange(server, connection, wire::REFUSAL_BUSY,
+                      "the task table or this user's share of it is full; try again later");
       return;
     case BeginOutcome::kGone:
     case BeginOutcome::kPending: break;
   }
-  refuse_exchange(server, connection, wire::REFUSAL_SENDER, "the process that connected is gone or has changed its credentials");
+  refuse_exchange(server, connection, wire::REFUSAL_SENDER,
+                  "the process that connected is gone or has changed its credentials");
 }
 
 // Why a proof is refused: for the audit log alone. Empty: it is not.
@@ -97,14 +103,16 @@ void deny(Server& server, Connection& connection, const std::string& user, std::
 }
 
 // Steps 4 and 5, with the user's record as it stands now.
-void judge_proof(Server& server, Connection& connection, ByteView packet, ByteView record, const StoredUser* user) {
+void judge_proof(Server& server, Connection& connection, ByteView packet, ByteView record,
+                 const StoredUser* user) {
   exchange::ChallengeServer& machine = *connection.exchange;
   const std::string name = machine.choice().user();
   const std::string_view obstacle = inadmissible(user, suite_of(machine.choice().suite()));
   // Who may not log in is tried with the stand-in's password: as much work, and no proof fits it.
   const auto password = server.passwords().password_of(obstacle.empty() ? user : nullptr);
   if (!password) {
-    refuse_exchange(server, connection, wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why");
+    refuse_exchange(server, connection, wire::REFUSAL_INTERNAL,
+                    "keyd cannot read its store; its log says why");
     return;
   }
   const auto verified = machine.verify(packet, record, *password);
@@ -113,16 +121,19 @@ void judge_proof(Server& server, Connection& connection, ByteView packet, ByteVi
     deny(server, connection, name, obstacle.empty() ? "wrong-proof" : obstacle);
     return;
   }
-  const BootTime latest_end = boot_now() + static_cast<std::uint64_t>(server.config().lifetime.count()) * kSecond + kSecond;  // a little past the record's
+  const BootTime latest_end = boot_now() +
+                              static_cast<std::uint64_t>(server.config().lifetime.count()) * kSecond +
+                              kSecond;  // a little past the record's
   if (!server.nonces().admit(name, machine.nonce1(), machine.nonce2(), latest_end)) {
     deny(server, connection, name, "repeated-short-numbers");
     return;
   }
-  // The claim's "modify the task structure … to reflect the completion". Refused: an exec, an exit, a deadline or an
-  // administrator came between, and the exchange has failed.
+  // The claim's "modify the task structure … to reflect the completion". Refused: an exec, an exit, a
+  // deadline or an administrator came between, and the exchange has failed.
   if (!server.tasks().complete(connection.peer().inode)) {
     if (connection.closed()) return;  // it was told already
-    refuse_exchange(server, connection, wire::REFUSAL_GONE, "the process changed while the exchange ran; authenticate again");
+    refuse_exchange(server, connection, wire::REFUSAL_GONE,
+                    "the process changed while the exchange ran; authenticate again");
     return;
   }
   auto confirmation = machine.confirm();
@@ -130,8 +141,8 @@ void judge_proof(Server& server, Connection& connection, ByteView packet, ByteVi
     refuse_exchange(server, connection, wire::REFUSAL_INTERNAL, "keyd cannot confirm the exchange");
     return;
   }
-  connection.session = std::make_unique<Session>(
-      Session{machine.take_channel(), machine.session_id(), user->name, user->id});
+  connection.session =
+      std::make_unique<Session>(Session{machine.take_channel(), machine.session_id(), user->name, user->id});
   connection.exchange.reset();
   connection.phase = Phase::kEstablished;
   connection.reply(std::move(*confirmation));
@@ -143,7 +154,8 @@ void handle_challenge_start(Server& server, Connection& connection, const Client
   const wire::ChallengeStart& start = request.message.challenge_start();
   if (refuse_by_policy(server, connection, start)) return;
   if (!server.noise().trustworthy()) {
-    refuse_exchange(server, connection, wire::REFUSAL_INTERNAL, "keyd has no random numbers; its log says why");
+    refuse_exchange(server, connection, wire::REFUSAL_INTERNAL,
+                    "keyd has no random numbers; its log says why");
     return;
   }
 
@@ -154,16 +166,17 @@ void handle_challenge_start(Server& server, Connection& connection, const Client
     return;
   }
   auto machine = std::make_unique<exchange::ChallengeServer>();
-  auto numbers = machine->challenge(request.packet, start, crypto::fill_random, [&](ByteView n1, ByteView n2) {
-    return server.nonces().is_unused(start.user(), n1, n2);
-  });
+  auto numbers = machine->challenge(
+      request.packet, start, crypto::fill_random,
+      [&](ByteView n1, ByteView n2) { return server.nonces().is_unused(start.user(), n1, n2); });
   if (!numbers) {
     refuse_exchange(server, connection, wire::REFUSAL_BUSY, numbers.error().detail);
     return;
   }
   const ExchangeSubject subject{start.user(), table::Scheme::kChallenge, suite_of(start.suite()),
                                 machine->session_id(), start.renews()};
-  // A session is renewed where it runs, or, when its channel was dropped after an exec, from a new connection.
+  // A session is renewed where it runs, or, when its channel was dropped after an exec, from a new
+  // connection.
   if (!start.renews().empty() && connection.session == nullptr && server.has_owner(connection.peer().inode)) {
     refuse_begin(server, connection, BeginOutcome::kAlready);
     return;
@@ -181,23 +194,24 @@ void handle_challenge_start(Server& server, Connection& connection, const Client
 
 void handle_challenge_finished(Server& server, Connection& connection, const ClientRequest& request) {
   const std::string& record = request.message.finished();
-  server.users().find(
-      connection.exchange->choice().user(),
-      [&server, self = connection.shared_from_this(), packet = Bytes(request.packet.begin(), request.packet.end()),
-       record](const Result<UserPtr>& user) {
-        if (self->closed() || self->exchange == nullptr) return;
-        if (!user) {
-          log::error(user.error().message());
-          refuse_exchange(server, *self, wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why");
-          return;
-        }
-        judge_proof(server, *self, packet, bytes_of(record), user->get());
-      });
+  server.users().find(connection.exchange->choice().user(), [&server, self = connection.shared_from_this(),
+                                                             packet = Bytes(request.packet.begin(),
+                                                                            request.packet.end()),
+                                                             record](const Result<UserPtr>& user) {
+    if (self->closed() || self->exchange == nullptr) return;
+    if (!user) {
+      log::error(user.error().message());
+      refuse_exchange(server, *self, wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why");
+      return;
+    }
+    judge_proof(server, *self, packet, bytes_of(record), user->get());
+  });
 }
 
 void handle_table(Server& server, Connection& connection, const ClientRequest&) {
   if (server.config().table_access == TableAccess::kAdministrators && !server.is_administrator(connection)) {
-    connection.refuse(wire::REFUSAL_POLICY, "only administrators may read this keyd's task table (table.access)");
+    connection.refuse(wire::REFUSAL_POLICY,
+                      "only administrators may read this keyd's task table (table.access)");
     return;
   }
   wire::ServerPacket packet;

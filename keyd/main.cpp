@@ -40,7 +40,8 @@ struct Options {
 
 // Where an unprivileged user's keyd lives when nothing else was asked for; root's is system-wide.
 std::string private_directory(const char* variable, const std::string& below_home) {
-  if (const char* base = ::getenv(variable); base != nullptr && *base == '/') return std::string(base) + "/keyd";
+  if (const char* base = ::getenv(variable); base != nullptr && *base == '/')
+    return std::string(base) + "/keyd";
   const char* const home = ::getenv("HOME");
   return home == nullptr || below_home.empty() ? std::string() : std::string(home) + below_home;
 }
@@ -49,13 +50,16 @@ int parse_options(int argc, char** argv, Options& options) {
   const bool root = ::geteuid() == 0;
   options.config_file = "/etc/keyd/keyd.toml";
   options.runtime_directory = root ? "/run/keyd" : private_directory("XDG_RUNTIME_DIR", "");
-  options.state_directory = root ? "/var/lib/keyd" : private_directory("XDG_STATE_HOME", "/.local/state/keyd");
+  options.state_directory =
+      root ? "/var/lib/keyd" : private_directory("XDG_STATE_HOME", "/.local/state/keyd");
 
-  CLI::App app("Proves which user stands behind a process, and tells it to whoever may ask.\n"
-               "Clients link libkeyclient or run under keyrun; keyadm administers; keystat shows.");
+  CLI::App app(
+      "Proves which user stands behind a process, and tells it to whoever may ask.\n"
+      "Clients link libkeyclient or run under keyrun; keyadm administers; keystat shows.");
   app.set_version_flag("--version", "keyd " KEYD_VERSION);
   app.add_flag("-F,--foreground", options.foreground, "stay in the foreground, log to standard error");
-  auto* const config = app.add_option("--config", options.config_file, "configuration (and FILE.d/*.toml)")->capture_default_str();
+  auto* const config = app.add_option("--config", options.config_file, "configuration (and FILE.d/*.toml)")
+                           ->capture_default_str();
   app.add_option("--runtime-dir", options.runtime_directory, "sockets and lock")->capture_default_str();
   app.add_option("--state-dir", options.state_directory, "the user store and its key")->capture_default_str();
   try {
@@ -66,7 +70,10 @@ int parse_options(int argc, char** argv, Options& options) {
   }
   options.config_given = config->count() > 0;
   if (options.runtime_directory.empty() || options.state_directory.empty()) {
-    std::fputs("keyd: without root and XDG_RUNTIME_DIR it needs a directory of its own: give --runtime-dir and --state-dir\n", stderr);
+    std::fputs(
+        "keyd: without root and XDG_RUNTIME_DIR it needs a directory of its own: give --runtime-dir and "
+        "--state-dir\n",
+        stderr);
     return 2;
   }
   return 0;
@@ -105,8 +112,8 @@ class Announcement {
   UniqueFd parent_;
 };
 
-// Goes to the background. The parent waits until the child is ready or has failed, and says so. Returns the child's
-// end of the pipe; the parent does not return.
+// Goes to the background. The parent waits until the child is ready or has failed, and says so. Returns the
+// child's end of the pipe; the parent does not return.
 int into_background() {
   std::array<int, 2> ends{};
   const pid_t child = ::pipe2(ends.data(), O_CLOEXEC) != 0 ? -1 : ::fork();
@@ -154,7 +161,8 @@ struct Account {
 Result<std::optional<Account>> account_of(const Config& config) {
   if (config.user.empty() || ::geteuid() != 0) return std::nullopt;
   const passwd* const entry = ::getpwnam(config.user.c_str());
-  if (entry == nullptr) return fail(Code::kNotFound, "no account \"" + escape(config.user) + "\" (daemon.user)");
+  if (entry == nullptr)
+    return fail(Code::kNotFound, "no account \"" + escape(config.user) + "\" (daemon.user)");
   return Account{entry->pw_uid, entry->pw_gid};
 }
 
@@ -163,10 +171,12 @@ Result<void> provide_directory(const std::string& path, mode_t mode, const Accou
   const bool made = ::mkdir(path.c_str(), mode) == 0;
   if (!made && errno != EEXIST) return fail_errno(Code::kBroken, "cannot make directory " + escape(path));
   const UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  struct stat st {};
-  if (!directory.valid() || ::fstat(directory.get(), &st) != 0) return fail_errno(Code::kRefused, escape(path) + " is a link or no directory");
+  struct stat st{};
+  if (!directory.valid() || ::fstat(directory.get(), &st) != 0)
+    return fail_errno(Code::kRefused, escape(path) + " is a link or no directory");
   if (st.st_uid != 0) return {};  // whose it is is judged when it is used
-  if (::fchown(directory.get(), account.uid, account.gid) != 0 || (made && ::fchmod(directory.get(), mode) != 0)) {
+  if (::fchown(directory.get(), account.uid, account.gid) != 0 ||
+      (made && ::fchmod(directory.get(), mode) != 0)) {
     return fail_errno(Code::kBroken, "cannot give away " + escape(path));
   }
   return {};
@@ -175,14 +185,16 @@ Result<void> provide_directory(const std::string& path, mode_t mode, const Accou
 Result<std::uint32_t> admin_group_of(const Config& config) {
   if (config.admin_group.empty()) return static_cast<std::uint32_t>(-1);
   const group* const entry = ::getgrnam(config.admin_group.c_str());
-  if (entry == nullptr) return fail(Code::kNotFound, "no group \"" + escape(config.admin_group) + "\" (daemon.admin_group)");
+  if (entry == nullptr)
+    return fail(Code::kNotFound, "no group \"" + escape(config.admin_group) + "\" (daemon.admin_group)");
   return entry->gr_gid;
 }
 
-// The best tier that this machine and our rights reach, or the one that was asked for, or an error: never a weaker
-// one than was asked for.
+// The best tier that this machine and our rights reach, or the one that was asked for, or an error: never a
+// weaker one than was asked for.
 Result<std::pair<table::Tier, std::optional<kernel::ProcConnector>>> reach_tier(TierChoice choice) {
-  if (choice == TierChoice::kPidfd) return std::pair{table::Tier::kPidfd, std::optional<kernel::ProcConnector>()};
+  if (choice == TierChoice::kPidfd)
+    return std::pair{table::Tier::kPidfd, std::optional<kernel::ProcConnector>()};
   auto connector = kernel::ProcConnector::open();
   if (connector) return std::pair{table::Tier::kWatch, std::optional(std::move(*connector))};
   if (choice == TierChoice::kWatch) {
@@ -208,7 +220,9 @@ struct Prepared {
 // Everything that can fail, in order; nothing is listened on before all of it has worked.
 Result<Prepared> prepare(const Options& options, Config config) {
   if (!kernel::process_identity_supported()) {
-    return fail(Code::kUnsupported, "this kernel cannot name processes for good (pidfs, Linux 6.9); keyd makes do with nothing weaker");
+    return fail(
+        Code::kUnsupported,
+        "this kernel cannot name processes for good (pidfs, Linux 6.9); keyd makes do with nothing weaker");
   }
   auto tier = reach_tier(config.tier);  // with the privileges we started with
   if (!tier) return std::unexpected(tier.error());
@@ -220,12 +234,16 @@ Result<Prepared> prepare(const Options& options, Config config) {
   const auto account = account_of(config);
   if (!account) return std::unexpected(account.error());
   if (*account) {
-    if (auto made = provide_directory(options.runtime_directory, 0755, **account); !made) return std::unexpected(made.error());
-    if (auto made = provide_directory(options.state_directory, 0700, **account); !made) return std::unexpected(made.error());
-    if (auto became = kernel::become_user((*account)->uid, (*account)->gid, *admin_group); !became) return std::unexpected(became.error());
+    if (auto made = provide_directory(options.runtime_directory, 0755, **account); !made)
+      return std::unexpected(made.error());
+    if (auto made = provide_directory(options.state_directory, 0700, **account); !made)
+      return std::unexpected(made.error());
+    if (auto became = kernel::become_user((*account)->uid, (*account)->gid, *admin_group); !became)
+      return std::unexpected(became.error());
   } else if (::geteuid() != 0) {
     std::error_code ignored;  // an unprivileged user's own directories may lack their parents
-    std::filesystem::create_directories(std::filesystem::path(options.state_directory).parent_path(), ignored);
+    std::filesystem::create_directories(std::filesystem::path(options.state_directory).parent_path(),
+                                        ignored);
   }
 
   auto runtime = RuntimeDirectory::claim(options.runtime_directory);
@@ -238,10 +256,12 @@ Result<Prepared> prepare(const Options& options, Config config) {
   auto clients = runtime->listen("keyd.sock", 0666, static_cast<gid_t>(-1));
   if (!clients) return std::unexpected(clients.error());
   const bool group = *admin_group != static_cast<std::uint32_t>(-1);
-  auto admins = runtime->listen("admin.sock", group ? 0660 : 0600, group ? *admin_group : static_cast<gid_t>(-1));
+  auto admins =
+      runtime->listen("admin.sock", group ? 0660 : 0600, group ? *admin_group : static_cast<gid_t>(-1));
   if (!admins) return std::unexpected(admins.error());
   if (options.foreground == false) {
-    if (auto redirected = redirect_log(options.state_directory); !redirected) return std::unexpected(redirected.error());
+    if (auto redirected = redirect_log(options.state_directory); !redirected)
+      return std::unexpected(redirected.error());
   }
 
   // From here on as little as possible: no capability, no way back to one, nothing to look into.
@@ -252,9 +272,9 @@ Result<Prepared> prepare(const Options& options, Config config) {
   const auto self = kernel::open_pidfd(::getpid());
   const auto inode = self ? kernel::pidfs_inode(self->get()) : std::nullopt;
   if (!inode) return fail(Code::kUnsupported, "keyd cannot name itself");
-  return Prepared{ServerParts{std::move(config), std::move(*audit), std::move(store->users), std::move(store->sealer),
-                              std::move(*memory), std::move(tier->second), tier->first, *inode, *admin_group,
-                              std::move(*clients), std::move(*admins)},
+  return Prepared{ServerParts{std::move(config), std::move(*audit), std::move(store->users),
+                              std::move(store->sealer), std::move(*memory), std::move(tier->second),
+                              tier->first, *inode, *admin_group, std::move(*clients), std::move(*admins)},
                   std::move(*runtime)};
 }
 
@@ -284,10 +304,10 @@ int main(int argc, char** argv) {
     server.stop();
   });
   if (auto started = server.start(); !started) return announcement.failed(started.error());
-  log::info(fmt::format("keyd " KEYD_VERSION " on {}: tier {}, exec revoked {}, exit {}, credentials {}",
-                        escape(options.runtime_directory), table::name_of(tier),
-                        table::name_of(table::strength_of(tier).exec), table::name_of(table::strength_of(tier).exit),
-                        table::name_of(table::strength_of(tier).credentials)));
+  log::info(fmt::format(
+      "keyd " KEYD_VERSION " on {}: tier {}, exec revoked {}, exit {}, credentials {}",
+      escape(options.runtime_directory), table::name_of(tier), table::name_of(table::strength_of(tier).exec),
+      table::name_of(table::strength_of(tier).exit), table::name_of(table::strength_of(tier).credentials)));
   announcement.ready(tier);
   loop.run();
   prepared->runtime.remove_sockets();

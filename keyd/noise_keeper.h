@@ -1,5 +1,5 @@
-// Stirs physical noise into the random generator: once before keyd gives out any number, then every minute on a
-// worker thread, because a hardware generator may be slow.
+// Stirs physical noise into the random generator: once before keyd gives out any number, then every minute on
+// a worker thread, because a hardware generator may be slow.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

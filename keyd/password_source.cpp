@@ -19,7 +19,8 @@ Result<ByteView> PasswordSource::password_of(const StoredUser* user) {
   const bool keep = resident_ && user != nullptr && user->allow_historic;
   if (keep) {
     const auto held = held_.find(stored.id);
-    if (held != held_.end() && held->second.sealed == stored.sealed_password) return held->second.clear.reveal();
+    if (held != held_.end() && held->second.sealed == stored.sealed_password)
+      return held->second.clear.reveal();
   }
   auto clear = unseal_password(sealer_, stored);
   if (!clear) return std::unexpected(clear.error());
@@ -28,7 +29,8 @@ Result<ByteView> PasswordSource::password_of(const StoredUser* user) {
     return current_.reveal();
   }
   if (held_.size() >= kResident) held_.erase(held_.begin());
-  const auto [entry, unused] = held_.insert_or_assign(stored.id, Held{stored.sealed_password, std::move(*clear)});
+  const auto [entry, unused] =
+      held_.insert_or_assign(stored.id, Held{stored.sealed_password, std::move(*clear)});
   return entry->second.clear.reveal();
 }
 

@@ -1,6 +1,6 @@
-// Clear passwords at the moment of use (seed 000, claim 11), and nowhere else: unsealed into locked memory for one
-// exchange, wiped when it is over. With historic.resident_passwords those of users who may use the historic suite
-// stay in locked memory instead (claim 14).
+// Clear passwords at the moment of use (seed 000, claim 11), and nowhere else: unsealed into locked memory
+// for one exchange, wiped when it is over. With historic.resident_passwords those of users who may use the
+// historic suite stay in locked memory instead (claim 14).
 #pragma once
 
 #include <string>
@@ -16,8 +16,8 @@ class PasswordSource {
 
   PasswordSource(const StoreSealer& sealer, bool resident) : sealer_(sealer), resident_(resident) {}
 
-  // Prepares the stand-in for users that do not exist or may not log in: as much work as a real one, and a password
-  // that nobody has. To be called once, before password_of.
+  // Prepares the stand-in for users that do not exist or may not log in: as much work as a real one, and a
+  // password that nobody has. To be called once, before password_of.
   [[nodiscard]] Result<void> prepare();
 
   // The user's clear password, or for a null `user` the stand-in's. Valid until done() or the next call.

@@ -1,5 +1,5 @@
-// What one uid may hold at a time. Everything that a peer makes keyd hold is charged to its uid before it is made,
-// by a Charge that gives it back when it goes. Event loop only.
+// What one uid may hold at a time. Everything that a peer makes keyd hold is charged to its uid before it is
+// made, by a Charge that gives it back when it goes. Event loop only.
 #pragma once
 
 #include <array>
@@ -28,7 +28,8 @@ class Charge {
 
  private:
   friend class Quota;
-  Charge(Quota* quota, Resource resource, std::uint32_t uid) : quota_(quota), resource_(resource), uid_(uid) {}
+  Charge(Quota* quota, Resource resource, std::uint32_t uid)
+      : quota_(quota), resource_(resource), uid_(uid) {}
   void give_back();
   Quota* quota_ = nullptr;
   Resource resource_ = Resource::kConnection;
@@ -45,7 +46,9 @@ class Quota {
 
   // Nothing when the uid's share or the total is used up.
   [[nodiscard]] std::optional<Charge> take(Resource resource, std::uint32_t uid);
-  [[nodiscard]] std::uint32_t total(Resource resource) const { return totals_[static_cast<std::size_t>(resource)]; }
+  [[nodiscard]] std::uint32_t total(Resource resource) const {
+    return totals_[static_cast<std::size_t>(resource)];
+  }
 
  private:
   friend class Charge;

@@ -1,5 +1,5 @@
-// The table of contents of keyd's protocol: what may be asked, in which phase of a connection, and who answers.
-// What is not in these tables is denied; what is not allowed in the connection's phase is denied.
+// The table of contents of keyd's protocol: what may be asked, in which phase of a connection, and who
+// answers. What is not in these tables is denied; what is not allowed in the connection's phase is denied.
 #pragma once
 
 #include <span>

@@ -28,7 +28,8 @@ Result<RuntimeDirectory> RuntimeDirectory::claim(const std::string& path) {
   }
   if (::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) {
-      return fail(Code::kRefused, "another keyd runs on " + escape(path) + "; stop it, or give this one a --runtime-dir of its own");
+      return fail(Code::kRefused, "another keyd runs on " + escape(path) +
+                                      "; stop it, or give this one a --runtime-dir of its own");
     }
     return fail_errno(Code::kBroken, "cannot lock " + escape(path));
   }
@@ -40,12 +41,14 @@ Result<UniqueFd> RuntimeDirectory::listen(const std::string& name, mode_t mode, 
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
-    return fail(Code::kInvalid, fmt::format("{} is longer than a socket's name may be ({} octets); use a shorter --runtime-dir",
-                                            escape(path), sizeof address.sun_path - 1));
+    return fail(
+        Code::kInvalid,
+        fmt::format("{} is longer than a socket's name may be ({} octets); use a shorter --runtime-dir",
+                    escape(path), sizeof address.sun_path - 1));
   }
   path.copy(address.sun_path, path.size());
 
-  struct stat st {};
+  struct stat st{};
   if (::fstatat(directory_.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) {
     if (!S_ISSOCK(st.st_mode) || st.st_uid != ::geteuid()) {
       return fail(Code::kRefused, escape(path) + " is in the way and is not keyd's socket; remove it");
@@ -55,13 +58,15 @@ Result<UniqueFd> RuntimeDirectory::listen(const std::string& name, mode_t mode, 
   UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket.valid()) return fail_errno(Code::kBroken, "cannot make a socket");
   if (!kernel::request_sender_marks(socket.get())) {
-    return fail_errno(Code::kUnsupported, "this kernel cannot name the senders of messages (SO_PASSPIDFD, Linux 6.5)");
+    return fail_errno(Code::kUnsupported,
+                      "this kernel cannot name the senders of messages (SO_PASSPIDFD, Linux 6.5)");
   }
   // Nobody can connect before the mode is right: it listens only afterwards.
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     return fail_errno(Code::kBroken, "cannot bind " + escape(path));
   }
-  if (group != static_cast<gid_t>(-1) && ::fchownat(directory_.get(), name.c_str(), static_cast<uid_t>(-1), group, AT_SYMLINK_NOFOLLOW) != 0) {
+  if (group != static_cast<gid_t>(-1) &&
+      ::fchownat(directory_.get(), name.c_str(), static_cast<uid_t>(-1), group, AT_SYMLINK_NOFOLLOW) != 0) {
     return fail_errno(Code::kBroken, "cannot give " + escape(path) + " to the admin group");
   }
   if (::fchmodat(directory_.get(), name.c_str(), mode, 0) != 0 || ::listen(socket.get(), kBacklog) != 0) {

@@ -35,15 +35,15 @@ std::array<Quota::Limit, kResources> limits_of(const Config& config) {
   const std::uint32_t usable = room > 2 * kReservedDescriptors ? room - kReservedDescriptors : room / 2;
   const std::uint32_t connections = std::min(config.connections, std::max(usable * 3 / 4, 1u));
   const std::uint32_t records = std::min(config.table_capacity, std::max(usable / 4, 1u));
-  return {Quota::Limit{connections, config.connections_per_uid}, Quota::Limit{records, config.pending_per_uid},
-          Quota::Limit{records, config.records_per_uid}};
+  return {Quota::Limit{connections, config.connections_per_uid},
+          Quota::Limit{records, config.pending_per_uid}, Quota::Limit{records, config.records_per_uid}};
 }
 
 std::uint64_t nanoseconds(std::chrono::seconds s) { return static_cast<std::uint64_t>(s.count()) * kSecond; }
 
 TaskRegistry::Limits task_limits(const Config& config) {
-  return {nanoseconds(config.pending_deadline), nanoseconds(config.lifetime), nanoseconds(config.plan_deadline),
-          nanoseconds(config.linger)};
+  return {nanoseconds(config.pending_deadline), nanoseconds(config.lifetime),
+          nanoseconds(config.plan_deadline), nanoseconds(config.linger)};
 }
 
 }  // namespace
@@ -58,8 +58,8 @@ Server::Server(asio::io_context& loop, ServerParts parts)
       receive_buffer_(wire::kMaxPacket),
       passwords_(*sealer_, config_.historic_enabled && config_.resident_passwords),
       tasks_(loop,
-             std::make_unique<table::TableWriter>(std::move(parts.table_memory), config_.table_capacity, parts.tier,
-                                                  parts.own_inode),
+             std::make_unique<table::TableWriter>(std::move(parts.table_memory), config_.table_capacity,
+                                                  parts.tier, parts.own_inode),
              std::move(parts.connector), quota_, audit_, task_limits(config_),
              [this](std::uint64_t inode, table::Reason reason) { task_ended(inode, reason); }),
       tick_timer_(loop),
@@ -68,9 +68,11 @@ Server::Server(asio::io_context& loop, ServerParts parts)
       workers_(loop, std::max(1u, std::thread::hardware_concurrency())),
       noise_(loop, workers_, config_.raw_noise) {
   listeners_.push_back(std::make_unique<Listener>(
-      Listener{asio::posix::stream_descriptor(loop, parts.client_listener.release()), Door::kClients, asio::steady_timer(loop)}));
+      Listener{asio::posix::stream_descriptor(loop, parts.client_listener.release()), Door::kClients,
+               asio::steady_timer(loop)}));
   listeners_.push_back(std::make_unique<Listener>(
-      Listener{asio::posix::stream_descriptor(loop, parts.admin_listener.release()), Door::kAdministrators, asio::steady_timer(loop)}));
+      Listener{asio::posix::stream_descriptor(loop, parts.admin_listener.release()), Door::kAdministrators,
+               asio::steady_timer(loop)}));
 }
 
 Server::~Server() = default;
@@ -102,7 +104,8 @@ void Server::tick() {
   });
 }
 
-// ---- accepting ---------------------------------------------------------------------------------------------------
+// ---- accepting
+// ---------------------------------------------------------------------------------------------------
 
 void Server::accept_from(Listener& listener) {
   listener.socket.async_wait(asio::posix::stream_descriptor::wait_read,
@@ -113,7 +116,8 @@ void Server::accept_from(Listener& listener) {
 
 void Server::accept_all(Listener& listener) {
   for (int i = 0; i < kAcceptsAtOnce; ++i) {
-    UniqueFd socket(::accept4(listener.socket.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    UniqueFd socket(
+        ::accept4(listener.socket.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (socket.valid()) {
       admit(std::move(socket), listener.door);
       continue;
@@ -138,7 +142,8 @@ void Server::admit(UniqueFd socket, Door door) {
     event.event = "connection.refused";
     event.reason = kernel::name_of(outcome);
     audit_.write(event);
-    auto packet = wire::refusal(wire::REFUSAL_SENDER, "keyd cannot tell which process this is: " + std::string(kernel::name_of(outcome)));
+    auto packet = wire::refusal(wire::REFUSAL_SENDER, "keyd cannot tell which process this is: " +
+                                                          std::string(kernel::name_of(outcome)));
     (void)wire::send_packet(socket.get(), wire::encode(packet));
     return;
   }
@@ -180,7 +185,8 @@ bool Server::is_administrator(Connection& connection) const {
   return std::ranges::find(groups, admin_group_) != groups.end();
 }
 
-// ---- packets -----------------------------------------------------------------------------------------------------
+// ---- packets
+// -----------------------------------------------------------------------------------------------------
 
 void Server::take_packet(Connection& connection, ByteView packet) {
   const auto phase = static_cast<std::uint8_t>(connection.phase);
@@ -188,8 +194,9 @@ void Server::take_packet(Connection& connection, ByteView packet) {
     wire::AdminRequest message;
     const auto decoded = wire::decode(packet, message);
     if (decoded != wire::Decoded::kMessage || packet.size() > wire::kMaxPlainPacket) {
-      connection.refuse(decoded == wire::Decoded::kOtherVersion ? wire::REFUSAL_VERSION : wire::REFUSAL_MALFORMED,
-                        "not a request of this keyd's version; use the keyadm that came with it");
+      connection.refuse(
+          decoded == wire::Decoded::kOtherVersion ? wire::REFUSAL_VERSION : wire::REFUSAL_MALFORMED,
+          "not a request of this keyd's version; use the keyadm that came with it");
       return;
     }
     const auto table = admin_requests();
@@ -211,13 +218,14 @@ void Server::take_packet(Connection& connection, ByteView packet) {
   const bool in_session = connection.session != nullptr;
   wire::ClientPacket message;
   const auto decoded = packet.size() > wire::kMaxPlainPacket && !in_session ? wire::Decoded::kMalformed
-                                                                              : wire::decode(packet, message);
+                                                                            : wire::decode(packet, message);
   if (decoded == wire::Decoded::kMalformed) {
     connection.refuse(wire::REFUSAL_MALFORMED, "not a packet of this protocol");
     return;
   }
   if (decoded == wire::Decoded::kOtherVersion) {
-    connection.refuse(wire::REFUSAL_VERSION, fmt::format("this keyd speaks protocol version {}", wire::kVersion));
+    connection.refuse(wire::REFUSAL_VERSION,
+                      fmt::format("this keyd speaks protocol version {}", wire::kVersion));
     return;
   }
   const auto table = client_requests();
@@ -238,7 +246,8 @@ void Server::take_secret(Connection& connection, secret::SecretBuffer value) {
   entry->handle(*this, connection, *message, secret::SecretBuffer::copy_of(value.reveal()));
 }
 
-// ---- what ends ---------------------------------------------------------------------------------------------------
+// ---- what ends
+// ---------------------------------------------------------------------------------------------------
 
 void Server::disown(const Connection& connection) {
   const auto found = owners_.find(connection.peer().inode);

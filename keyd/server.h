@@ -1,5 +1,5 @@
-// keyd at work: the sockets, the connections, and what the requests are answered from. Everything here runs on the
-// one event loop; handlers are found through the request table (request_table.h).
+// keyd at work: the sockets, the connections, and what the requests are answered from. Everything here runs
+// on the one event loop; handlers are found through the request table (request_table.h).
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -103,7 +103,7 @@ class Server {
   std::vector<std::unique_ptr<Listener>> listeners_;
   boost::asio::steady_timer tick_timer_;
   bool stopping_ = false;
-  StoreThread store_;   // the threads come last: they stop first
+  StoreThread store_;  // the threads come last: they stop first
   UserDirectory users_;
   WorkerPool workers_;
   NoiseKeeper noise_;

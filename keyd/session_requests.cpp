@@ -1,5 +1,5 @@
-// Requests inside a session. Every one of them passes through handle_record, which opens the record, finds the
-// request in its table, and has the process confirmed before anything is done for it.
+// Requests inside a session. Every one of them passes through handle_record, which opens the record, finds
+// the request in its table, and has the process confirmed before anything is done for it.
 #include <array>
 
 #include "core/crypto/random.h"
@@ -113,7 +113,9 @@ void handle_end(Server& server, Connection& connection, const SessionRequest&) {
 void handle_credential(Server& server, Connection& connection, const SessionRequest& request) {
   const std::string name = request.message.credential().name();
   server.store().post(
-      [user_id = connection.session->user_id, name](UserStore& store) { return store.credential(user_id, name); },
+      [user_id = connection.session->user_id, name](UserStore& store) {
+        return store.credential(user_id, name);
+      },
       [&server, self = connection.shared_from_this(), name](const Result<std::optional<Bytes>>& sealed) {
         if (self->closed() || self->session == nullptr) return;
         AuditEvent event;
@@ -144,7 +146,8 @@ void handle_credential(Server& server, Connection& connection, const SessionRequ
           refuse(wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why", "store");
           return;
         }
-        // Once more, now that it is about to leave: the store took its time, and the process may have used it.
+        // Once more, now that it is about to leave: the store took its time, and the process may have used
+        // it.
         if (!server.tasks().confirm(self->peer().inode, self->session->id)) {
           self->refuse(wire::REFUSAL_GONE, "the record of this process was revoked or has expired");
           return;

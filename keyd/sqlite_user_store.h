@@ -1,8 +1,9 @@
-// The user store in one SQLite file, keyd.db, beside its key, store.key, in the state directory. WAL, synchronous =
-// FULL, one transaction a change.
+// The user store in one SQLite file, keyd.db, beside its key, store.key, in the state directory. WAL,
+// synchronous = FULL, one transaction a change.
 //
-// Opening is strict: a file that is missing beside its partner, has another owner, mode or kind, or is damaged is
-// refused with one line and left as it is. A first start interrupted at any point is completed by the next.
+// Opening is strict: a file that is missing beside its partner, has another owner, mode or kind, or is
+// damaged is refused with one line and left as it is. A first start interrupted at any point is completed by
+// the next.
 #pragma once
 
 #include <sqlite3.h>
@@ -15,12 +16,13 @@
 
 namespace keyd::daemon {
 
+class SqliteStatement;
 struct OpenedStore;
 
 class SqliteUserStore final : public UserStore {
  public:
-  // Opens or, when the directory holds neither file, makes the store. The key comes from the systemd credential
-  // "keyd-store-key" where there is one ($CREDENTIALS_DIRECTORY), else from store.key.
+  // Opens or, when the directory holds neither file, makes the store. The key comes from the systemd
+  // credential "keyd-store-key" where there is one ($CREDENTIALS_DIRECTORY), else from store.key.
   [[nodiscard]] static Result<OpenedStore> open(const std::string& state_directory);
 
   Result<std::optional<StoredUser>> find(const std::string& name) override;
@@ -40,8 +42,30 @@ class SqliteUserStore final : public UserStore {
     void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
   };
   using Database = std::unique_ptr<sqlite3, CloseDatabase>;
-  class Statement;
-  class Transaction;
+  // Rolls back unless it was committed.
+  class Transaction {
+   public:
+    explicit Transaction(SqliteUserStore& store) : store_(store) {}
+    [[nodiscard]] Result<void> begin() {
+      auto begun = store_.execute("BEGIN IMMEDIATE");
+      open_ = begun.has_value();
+      return begun;
+    }
+    [[nodiscard]] Result<void> commit() {
+      auto committed = store_.execute("COMMIT");
+      if (committed) open_ = false;
+      return committed;
+    }
+    ~Transaction() {
+      if (open_ && sqlite3_get_autocommit(store_.db_.get()) == 0) (void)store_.execute("ROLLBACK");
+    }
+    Transaction(const Transaction&) = delete;
+    Transaction& operator=(const Transaction&) = delete;
+
+   private:
+    SqliteUserStore& store_;
+    bool open_ = false;
+  };
 
   explicit SqliteUserStore(Database db) : db_(std::move(db)) {}
   [[nodiscard]] Result<void> execute(const char* sql);
@@ -52,7 +76,7 @@ class SqliteUserStore final : public UserStore {
   [[nodiscard]] Result<Bytes> key_check();
   [[nodiscard]] std::unexpected<Error> failure(const char* doing);
   // One statement that must change exactly one row; kNotFound with `missing` when it changed none.
-  [[nodiscard]] Result<void> change_one(Statement& statement, const std::string& missing);
+  [[nodiscard]] Result<void> change_one(SqliteStatement& statement, const std::string& missing);
 
   Database db_;
 };

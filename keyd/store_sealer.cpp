@@ -26,7 +26,8 @@ Bytes additional_data(std::initializer_list<std::string_view> binding) {
 
 Result<StoreSealer::Key> StoreSealer::generate_key() {
   Key key;
-  if (!crypto::fill_random_private(key.reveal())) return fail(Code::kBroken, "no random numbers for a store key");
+  if (!crypto::fill_random_private(key.reveal()))
+    return fail(Code::kBroken, "no random numbers for a store key");
   return key;
 }
 
@@ -60,13 +61,15 @@ Result<void> StoreSealer::write_key(int fd, const Key& key) {
 Result<Bytes> StoreSealer::seal(std::initializer_list<std::string_view> binding, ByteView plaintext) const {
   Bytes sealed(crypto::kAeadNonceSize + plaintext.size() + crypto::kAeadTagSize);
   const MutableByteView octets(sealed);
-  if (!crypto::fill_random(octets.first(crypto::kAeadNonceSize))) return fail(Code::kBroken, "no random numbers");
+  if (!crypto::fill_random(octets.first(crypto::kAeadNonceSize)))
+    return fail(Code::kBroken, "no random numbers");
   crypto::aead_seal(key_.reveal(), octets.first(crypto::kAeadNonceSize), additional_data(binding), plaintext,
                     octets.subspan(crypto::kAeadNonceSize));
   return sealed;
 }
 
-Result<secret::SecretBuffer> StoreSealer::open(std::initializer_list<std::string_view> binding, ByteView sealed) const {
+Result<secret::SecretBuffer> StoreSealer::open(std::initializer_list<std::string_view> binding,
+                                               ByteView sealed) const {
   constexpr std::size_t kOverhead = crypto::kAeadNonceSize + crypto::kAeadTagSize;
   if (sealed.size() < kOverhead) return fail(Code::kBroken, "a sealed value in the store is damaged");
   secret::SecretBuffer plaintext(sealed.size() - kOverhead);

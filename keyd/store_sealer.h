@@ -1,5 +1,6 @@
-// Seals what the store keeps secret: AES-256-GCM under the store key, bound to what it is and whose it is, so that a
-// sealed value moved to another user or column does not open. Safe to use from several threads once made.
+// Seals what the store keeps secret: AES-256-GCM under the store key, bound to what it is and whose it is, so
+// that a sealed value moved to another user or column does not open. Safe to use from several threads once
+// made.
 //
 // Sealed value: nonce(12) | ciphertext | tag(16).   Binding: "keyd/1 store" | be32(|part|) | part | …
 #pragma once
@@ -30,7 +31,8 @@ class StoreSealer {
 
   [[nodiscard]] Result<Bytes> seal(std::initializer_list<std::string_view> binding, ByteView plaintext) const;
   // kBroken when it was changed, or sealed under another key or binding.
-  [[nodiscard]] Result<secret::SecretBuffer> open(std::initializer_list<std::string_view> binding, ByteView sealed) const;
+  [[nodiscard]] Result<secret::SecretBuffer> open(std::initializer_list<std::string_view> binding,
+                                                  ByteView sealed) const;
 
  private:
   Key key_;

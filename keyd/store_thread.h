@@ -1,5 +1,5 @@
-// The one thread that touches the user store. Jobs run in order; their completions run, in the same order, on the
-// event loop.
+// The one thread that touches the user store. Jobs run in order; their completions run, in the same order, on
+// the event loop.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -27,7 +27,8 @@ class StoreThread {
   template <typename Job, typename Done>
   void post(Job job, Done done) {
     enqueue([this, job = std::move(job), done = std::move(done)]() mutable {
-      boost::asio::post(loop_, [result = job(*store_), done = std::move(done)]() mutable { done(std::move(result)); });
+      boost::asio::post(
+          loop_, [result = job(*store_), done = std::move(done)]() mutable { done(std::move(result)); });
     });
   }
 

@@ -1,13 +1,11 @@
-// What always holds: a task in tasks_ has a bound slot, and the other way round; a task that is PENDING, or COMPLETE
-// and REAUTHENTICATING, has `pending`; every living task has an entry in deadlines_.
+// What always holds: a task in tasks_ has a bound slot, and the other way round; a task that is PENDING, or
+// COMPLETE and REAUTHENTICATING, has `pending`; every living task has an entry in deadlines_.
 #include "keyd/task_registry.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
-#include "core/base/log.h"
-#include "core/kernel/task_capabilities.h"
 #include "core/table/task_terms.h"
 
 namespace keyd::daemon {
@@ -17,8 +15,8 @@ using table::Reason;
 using table::TaskState;
 
 TaskRegistry::TaskRegistry(asio::io_context& loop, std::unique_ptr<table::TableWriter> table,
-                           std::optional<kernel::ProcConnector> connector, Quota& quota, Audit& audit, Limits limits,
-                           EndedCallback ended)
+                           std::optional<kernel::ProcConnector> connector, Quota& quota, Audit& audit,
+                           Limits limits, EndedCallback ended)
     : loop_(loop),
       table_(std::move(table)),
       connector_(std::move(connector)),
@@ -49,7 +47,8 @@ TaskState TaskRegistry::state_of(const Task& task) const {
   return word ? word->state : TaskState::kNone;
 }
 
-// ---- an exchange -------------------------------------------------------------------------------------------------
+// ---- an exchange
+// -------------------------------------------------------------------------------------------------
 
 BeginOutcome TaskRegistry::begin(kernel::PeerIdentity& peer, const ExchangeSubject& subject) {
   // Events from before this exchange (the exec that started the client) must not be taken for later ones.
@@ -86,7 +85,8 @@ BeginOutcome TaskRegistry::begin(kernel::PeerIdentity& peer, const ExchangeSubje
   }
   if (!subject.renews.empty()) return BeginOutcome::kNotRenewed;
   // Two processes cannot have one pid: the earlier one is gone, though its pidfd has not been heard yet.
-  if (const auto earlier = inode_of_pid_.find(peer.pid); earlier != inode_of_pid_.end()) exited(earlier->second);
+  if (const auto earlier = inode_of_pid_.find(peer.pid); earlier != inode_of_pid_.end())
+    exited(earlier->second);
 
   auto record_charge = quota_.take(Resource::kRecord, peer.ids.euid);
   auto pending_charge = quota_.take(Resource::kPending, peer.ids.euid);
@@ -171,11 +171,13 @@ void TaskRegistry::fail(std::uint64_t inode, Reason reason) {
   schedule(*task, task->expires);
 }
 
-// ---- a session ---------------------------------------------------------------------------------------------------
+// ---- a session
+// ---------------------------------------------------------------------------------------------------
 
 bool TaskRegistry::still_itself(const Task& task) const {
   kernel::PidfdInfo now;
-  return kernel::query_pidfd(task.peer.pidfd.get(), now) == kernel::PidfdOutcome::kAlive && now.ids == task.peer.ids;
+  return kernel::query_pidfd(task.peer.pidfd.get(), now) == kernel::PidfdOutcome::kAlive &&
+         now.ids == task.peer.ids;
 }
 
 bool TaskRegistry::confirm(std::uint64_t inode, const std::string& session_id) {
@@ -210,34 +212,6 @@ void TaskRegistry::connection_closed(std::uint64_t inode, bool had_session) {
   revoke(inode, Reason::kConnectionClosed);
 }
 
-bool TaskRegistry::plan_exec(std::uint64_t inode) {
-  Task* const task = find(inode);
-  if (task == nullptr || task->pending) return false;
-  Plan plan;
-  plan.deadline = boot_now() + limits_.plan_deadline;
-  plan.capabilities = kernel::permitted_capabilities(task->peer.pidfd.get(), task->peer.pid);
-  if (!table_->set_flags(task->handle, TaskState::kComplete, table::kPlannedExec)) return false;
-  task->plan = plan;
-  schedule(*task, std::min(plan.deadline, task->expires));
-  write_audit(*task, "exec.planned", Reason::kNone);
-  return true;
-}
-
-void TaskRegistry::adopted(std::uint64_t inode) {
-  Task* const task = find(inode);
-  if (task == nullptr || !task->plan) return;
-  if (!connector_) {  // this tier sees no execs: the adoption is the sign of it
-    if (auto record = table_->record(task->handle)) {
-      ++record->exec_generation;
-      (void)table_->update(task->handle, *record);
-    }
-  }
-  task->plan.reset();
-  (void)table_->set_flags(task->handle, TaskState::kComplete, 0);
-  schedule(*task, task->expires);
-  write_audit(*task, "exec.adopted", Reason::kNone);
-}
-
 void TaskRegistry::count_record(std::uint64_t inode, std::size_t octets) {
   Task* const task = find(inode);
   if (task == nullptr) return;
@@ -262,7 +236,8 @@ std::optional<table::TaskRecord> TaskRegistry::record(std::uint64_t inode) const
   return found == tasks_.end() ? std::nullopt : table_->record(found->second.handle);
 }
 
-// ---- endings -----------------------------------------------------------------------------------------------------
+// ---- endings
+// -----------------------------------------------------------------------------------------------------
 
 void TaskRegistry::end(Task& task, TaskState to, Reason reason) {
   const TaskState from = state_of(task);
@@ -312,7 +287,8 @@ void TaskRegistry::erase(std::uint64_t inode) {
   Task& task = found->second;
   table_->free(task.handle);
   task.exit_watch->release();
-  if (const auto pid = inode_of_pid_.find(task.peer.pid); pid != inode_of_pid_.end() && pid->second == inode) {
+  if (const auto pid = inode_of_pid_.find(task.peer.pid);
+      pid != inode_of_pid_.end() && pid->second == inode) {
     inode_of_pid_.erase(pid);
   }
   schedule(task, 0);
@@ -324,8 +300,16 @@ void TaskRegistry::exited(std::uint64_t inode) {
   if (task == nullptr) return;
   const TaskState state = state_of(*task);
   if (state == TaskState::kPending || state == TaskState::kComplete) {
-    audit_.write({.event = "process.exited", .user = task->user, .uid = task->peer.ids.euid, .pid = task->peer.pid,
-                  .inode = inode, .scheme = {}, .suite = {}, .session = {}, .reason = {}, .object = {}});
+    audit_.write({.event = "process.exited",
+                  .user = task->user,
+                  .uid = task->peer.ids.euid,
+                  .pid = task->peer.pid,
+                  .inode = inode,
+                  .scheme = {},
+                  .suite = {},
+                  .session = {},
+                  .reason = {},
+                  .object = {}});
   }
   erase(inode);
   ended_(inode, Reason::kNone);
@@ -341,79 +325,8 @@ void TaskRegistry::shut_down() {
   }
 }
 
-// ---- what the kernel tells ---------------------------------------------------------------------------------------
-
-void TaskRegistry::watch_exit(Task& task) {
-  const std::uint64_t inode = task.peer.inode;
-  task.exit_watch = std::make_unique<asio::posix::stream_descriptor>(loop_, task.peer.pidfd.get());
-  task.exit_watch->async_wait(asio::posix::stream_descriptor::wait_read, [this, inode](boost::system::error_code ec) {
-    if (!ec) exited(inode);
-  });
-}
-
-void TaskRegistry::watch_events() {
-  event_watch_->async_wait(asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code ec) {
-    if (ec) return;
-    drain_events();
-    watch_events();
-  });
-}
-
-void TaskRegistry::drain_events() {
-  if (!connector_) return;
-  std::vector<kernel::ProcessEvent> events;
-  const bool all = connector_->drain(events);
-  for (const kernel::ProcessEvent& event : events) {
-    const auto inode = inode_of_pid_.find(event.tgid);
-    if (inode == inode_of_pid_.end()) continue;
-    Task* const task = find(inode->second);
-    if (task == nullptr) continue;
-    if (event.kind == kernel::ProcessEvent::Kind::kExec) {
-      executed(*task);
-    } else {
-      credentials_may_have_changed(*task);
-    }
-  }
-  if (!all) events_lost();
-}
-
-void TaskRegistry::executed(Task& task) {
-  const TaskState state = state_of(task);
-  if (state != TaskState::kPending && state != TaskState::kComplete) return;
-  const auto no_more_powerful = [&task] {
-    // The same ids and no new capability: a set-uid or otherwise privileged image is none that was planned for.
-    const auto now = kernel::permitted_capabilities(task.peer.pidfd.get(), task.peer.pid);
-    return now && task.plan->capabilities && (*now & ~*task.plan->capabilities) == 0;
-  };
-  const bool planned = task.plan && !task.plan->exec_seen && boot_now() < task.plan->deadline && still_itself(task) &&
-                       no_more_powerful();
-  if (!planned) {
-    end(task, TaskState::kRevoked, Reason::kExec);
-    return;
-  }
-  task.plan->exec_seen = true;
-  if (auto record = table_->record(task.handle)) {
-    ++record->exec_generation;
-    (void)table_->update(task.handle, *record);
-  }
-  (void)table_->set_flags(task.handle, TaskState::kComplete, 0);
-  write_audit(task, "exec.done", Reason::kNone);
-}
-
-void TaskRegistry::credentials_may_have_changed(Task& task) {
-  const TaskState state = state_of(task);
-  if (state != TaskState::kPending && state != TaskState::kComplete) return;
-  if (!still_itself(task)) end(task, TaskState::kRevoked, Reason::kCredentialsChanged);
-}
-
-void TaskRegistry::events_lost() {
-  log::warn("process events were lost: every record is revoked, for nobody can say what its process executes now");
-  std::vector<std::uint64_t> all;
-  for (const auto& [inode, task] : tasks_) all.push_back(inode);
-  for (const std::uint64_t inode : all) revoke(inode, Reason::kWatchLost);
-}
-
-// ---- time --------------------------------------------------------------------------------------------------------
+// ---- time
+// --------------------------------------------------------------------------------------------------------
 
 void TaskRegistry::schedule(Task& task, BootTime when) {
   if (task.deadline != 0) {
@@ -459,7 +372,8 @@ void TaskRegistry::tick() {
   table_->heartbeat();
   const BootTime now = boot_now();
   std::vector<std::uint64_t> overdue;
-  for (auto it = deadlines_.begin(); it != deadlines_.end() && it->first <= now; ++it) overdue.push_back(it->second);
+  for (auto it = deadlines_.begin(); it != deadlines_.end() && it->first <= now; ++it)
+    overdue.push_back(it->second);
   for (const std::uint64_t inode : overdue) {
     if (Task* const task = find(inode)) due(*task, now);
   }

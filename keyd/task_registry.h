@@ -1,6 +1,6 @@
-// The tasks: every process that keyd has a record of, from PENDING until the process is gone. Owns the task table
-// and the pidfds (one a process); learns of exits, execs and changes of credentials, and is the one place where a
-// record changes its state. Event loop only.
+// The tasks: every process that keyd has a record of, from PENDING until the process is gone. Owns the task
+// table and the pidfds (one a process); learns of exits, execs and changes of credentials, and is the one
+// place where a record changes its state. Event loop only.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -31,11 +31,11 @@ struct ExchangeSubject {
 };
 
 enum class BeginOutcome {
-  kPending,    // the task is marked PENDING (a renewed one: COMPLETE and REAUTHENTICATING)
-  kAlready,    // it has an exchange pending, or a living record that this exchange does not renew
+  kPending,     // the task is marked PENDING (a renewed one: COMPLETE and REAUTHENTICATING)
+  kAlready,     // it has an exchange pending, or a living record that this exchange does not renew
   kNotRenewed,  // there is no such session of this process and user to renew
-  kGone,       // the process has exited
-  kFull,       // a quota or the table
+  kGone,        // the process has exited
+  kFull,        // a quota or the table
 };
 
 class TaskRegistry {
@@ -43,8 +43,8 @@ class TaskRegistry {
   struct Limits {
     std::uint64_t pending_deadline, lifetime, plan_deadline, linger;  // ns
   };
-  // Called when a process's exchange or session is over other than by its own connection's doing: its connection is
-  // to be closed.
+  // Called when a process's exchange or session is over other than by its own connection's doing: its
+  // connection is to be closed.
   using EndedCallback = std::function<void(std::uint64_t inode, table::Reason reason)>;
 
   TaskRegistry(boost::asio::io_context& loop, std::unique_ptr<table::TableWriter> table,
@@ -56,24 +56,26 @@ class TaskRegistry {
 
   // Step "modify the task structure to reflect a pending request" (seed 000, claim 1). Takes over peer.pidfd.
   [[nodiscard]] BeginOutcome begin(kernel::PeerIdentity& peer, const ExchangeSubject& subject);
-  // Step "… to reflect the completion": false when an exec, an exit, a deadline or an administrator came between.
+  // Step "… to reflect the completion": false when an exec, an exit, a deadline or an administrator came
+  // between.
   [[nodiscard]] bool complete(std::uint64_t inode);
   // The exchange failed; a renewed session stays as it was.
   void fail(std::uint64_t inode, table::Reason reason);
   // Ends a PENDING or COMPLETE record.
   void revoke(std::uint64_t inode, table::Reason reason);
 
-  // Brings in what the kernel has told but nobody has read yet, and asks the process's pidfd whether it lives with
-  // the credentials it had. True when the record is COMPLETE for the session after all that. To be called before
-  // anything is given to the process.
+  // Brings in what the kernel has told but nobody has read yet, and asks the process's pidfd whether it lives
+  // with the credentials it had. True when the record is COMPLETE for the session after all that. To be
+  // called before anything is given to the process.
   [[nodiscard]] bool confirm(std::uint64_t inode, const std::string& session_id);
 
-  // The connection has ended on which the process's exchange ran, or its session lived (`had_session`). Ends the
-  // record, unless an exec is planned or done and this tier would see another one, or the exchange was the renewal of
-  // a session that had lost its channel already.
+  // The connection has ended on which the process's exchange ran, or its session lived (`had_session`). Ends
+  // the record, unless an exec is planned or done and this tier would see another one, or the exchange was
+  // the renewal of a session that had lost its channel already.
   void connection_closed(std::uint64_t inode, bool had_session);
 
-  // The process will exec once, soon (docs/architecture.md, "Planned exec"). False when its record is not COMPLETE.
+  // The process will exec once, soon (docs/architecture.md, "Planned exec"). False when its record is not
+  // COMPLETE.
   [[nodiscard]] bool plan_exec(std::uint64_t inode);
   // The new image has proved itself.
   void adopted(std::uint64_t inode);

@@ -1,5 +1,6 @@
-// Why no stale record can be cached: the store runs jobs in order and so do their completions. A look-up that ran
-// before a change completes before it, and forget() then removes what it left; one that ran after has the change.
+// Why no stale record can be cached: the store runs jobs in order and so do their completions. A look-up that
+// ran before a change completes before it, and forget() then removes what it left; one that ran after has the
+// change.
 #include "keyd/user_directory.h"
 
 namespace keyd::daemon {

@@ -1,5 +1,6 @@
-// Users as the exchanges see them: the store behind a bounded cache of records, sealed ones. Known and unknown names
-// are cached alike, so that how fast an answer comes tells nothing about whether a user exists. Event loop only.
+// Users as the exchanges see them: the store behind a bounded cache of records, sealed ones. Known and
+// unknown names are cached alike, so that how fast an answer comes tells nothing about whether a user exists.
+// Event loop only.
 #pragma once
 
 #include <functional>
@@ -23,8 +24,8 @@ class UserDirectory {
 
   // Calls `done` with the record of `name`, at once when it is cached, else when the store has answered.
   void find(const std::string& name, std::function<void(Result<UserPtr>)> done);
-  // The record has changed, or may have: the next find asks the store. To be called when a change is durable, before
-  // anybody is told of it.
+  // The record has changed, or may have: the next find asks the store. To be called when a change is durable,
+  // before anybody is told of it.
   void forget(const std::string& name);
 
  private:

@@ -1,6 +1,6 @@
-// What keyd keeps of its users, behind an interface: SQLite today (sqlite_user_store.h), a networked database for
-// fleets later. Every change is one transaction and durable when the call returns; a call that fails has changed
-// nothing. Calls block: they are made on the store's own thread (store_thread.h).
+// What keyd keeps of its users, behind an interface: SQLite today (sqlite_user_store.h), a networked database
+// for fleets later. Every change is one transaction and durable when the call returns; a call that fails has
+// changed nothing. Calls block: they are made on the store's own thread (store_thread.h).
 #pragma once
 
 #include <array>
@@ -21,7 +21,9 @@ enum class UserState { kActive = 0, kLocked = 1, kDisabled = 2 };
 [[nodiscard]] const char* name_of(UserState state);
 
 using SchemeSet = std::uint32_t;  // bit 1 << Scheme
-[[nodiscard]] constexpr SchemeSet scheme_bit(table::Scheme scheme) { return 1u << static_cast<unsigned>(scheme); }
+[[nodiscard]] constexpr SchemeSet scheme_bit(table::Scheme scheme) {
+  return 1u << static_cast<unsigned>(scheme);
+}
 
 // A user as stored. The password stays sealed; unseal_password opens it for the moment of use.
 struct StoredUser {
@@ -35,7 +37,8 @@ struct StoredUser {
   Bytes sealed_password;  // for `challenge`
 };
 
-[[nodiscard]] Result<Bytes> seal_password(const StoreSealer& sealer, std::string_view user_id, ByteView password);
+[[nodiscard]] Result<Bytes> seal_password(const StoreSealer& sealer, std::string_view user_id,
+                                          ByteView password);
 [[nodiscard]] Result<secret::SecretBuffer> unseal_password(const StoreSealer& sealer, const StoredUser& user);
 
 struct CredentialEntry {
@@ -45,10 +48,11 @@ struct CredentialEntry {
 };
 
 // A credential's value as stored, and what it takes to open it.
-[[nodiscard]] Result<Bytes> seal_credential(const StoreSealer& sealer, std::string_view user_id, std::string_view name,
-                                            ByteView value);
-[[nodiscard]] Result<secret::SecretBuffer> unseal_credential(const StoreSealer& sealer, std::string_view user_id,
-                                                             std::string_view name, ByteView sealed);
+[[nodiscard]] Result<Bytes> seal_credential(const StoreSealer& sealer, std::string_view user_id,
+                                            std::string_view name, ByteView value);
+[[nodiscard]] Result<secret::SecretBuffer> unseal_credential(const StoreSealer& sealer,
+                                                             std::string_view user_id, std::string_view name,
+                                                             ByteView sealed);
 
 class UserStore {
  public:
@@ -74,7 +78,8 @@ class UserStore {
   [[nodiscard]] virtual Result<void> remove_credential(const std::string& user, const std::string& name) = 0;
   [[nodiscard]] virtual Result<std::vector<CredentialEntry>> credentials(const std::string& user) = 0;
   // The sealed value, by the user's id; nothing when there is none.
-  [[nodiscard]] virtual Result<std::optional<Bytes>> credential(const std::string& user_id, const std::string& name) = 0;
+  [[nodiscard]] virtual Result<std::optional<Bytes>> credential(const std::string& user_id,
+                                                                const std::string& name) = 0;
 };
 
 }  // namespace keyd::daemon

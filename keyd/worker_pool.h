@@ -1,6 +1,6 @@
 // Threads for work that would keep the event loop waiting: reading slow noise sources today, modular
-// exponentiation and crypt(3) with the exchanges that need them. One queue a uid, served in turn, so that one uid's
-// work does not delay another's; the threads run at nice 19, so that they do not delay the loop.
+// exponentiation and crypt(3) with the exchanges that need them. One queue a uid, served in turn, so that one
+// uid's work does not delay another's; the threads run at nice 19, so that they do not delay the loop.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -28,7 +28,8 @@ class WorkerPool {
   template <typename Work, typename Done>
   void post(std::uint32_t uid, Work work, Done done) {
     enqueue(uid, [this, work = std::move(work), done = std::move(done)]() mutable {
-      boost::asio::post(loop_, [result = work(), done = std::move(done)]() mutable { done(std::move(result)); });
+      boost::asio::post(loop_,
+                        [result = work(), done = std::move(done)]() mutable { done(std::move(result)); });
     });
   }
 

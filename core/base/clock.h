@@ -1,5 +1,6 @@
-// Two clocks. Everything that expires runs on CLOCK_BOOTTIME: it is monotonic, counts suspended time, and is the
-// same for every process, so a table reader can check an expiry by itself. The wall clock is for people only.
+// Two clocks. Everything that expires runs on CLOCK_BOOTTIME: it is monotonic, counts suspended time, and is
+// the same for every process, so a table reader can check an expiry by itself. The wall clock is for people
+// only.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// The diagnostic log of a long-running program: one line an event on stderr, where the service manager picks it
-// up. Callers format with fmt and escape() whatever came from outside. No secret ever gets here. (The audit log,
-// which tells who did what, is keyd/audit.h.)
+// The diagnostic log of a long-running program: one line an event on stderr, where the service manager picks
+// it up. Callers format with fmt and escape() whatever came from outside. No secret ever gets here. (The
+// audit log, which tells who did what, is keyd/audit.h.)
 #pragma once
 
 #include <string_view>

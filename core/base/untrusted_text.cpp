@@ -35,9 +35,9 @@ Decoded decode_one(std::string_view in) {
 
 // Characters that move the cursor, change direction, or cannot be seen.
 bool is_unprintable(char32_t c) {
-  return c == kIllFormed || c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x61c || (c >= 0x200b && c <= 0x200f) ||
-         (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) ||
-         (c >= 0xe0000 && c <= 0xe007f);
+  return c == kIllFormed || c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x61c ||
+         (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) ||
+         c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe007f);
 }
 
 }  // namespace
@@ -63,7 +63,8 @@ std::string escape_with(std::string_view text, bool quotes) {
     const Decoded c = decode_one(text.substr(i));
     const bool quoted = quotes && (c.scalar == '"' || c.scalar == '\\');
     if (c.length == 1 && (is_unprintable(c.scalar) || quoted)) {
-      std::snprintf(buffer, sizeof buffer, "\\x%02x", static_cast<unsigned>(static_cast<std::uint8_t>(text[i])));
+      std::snprintf(buffer, sizeof buffer, "\\x%02x",
+                    static_cast<unsigned>(static_cast<std::uint8_t>(text[i])));
       out += buffer;
     } else if (is_unprintable(c.scalar)) {
       std::snprintf(buffer, sizeof buffer, "\\u{%x}", static_cast<unsigned>(c.scalar));

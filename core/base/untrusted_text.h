@@ -1,4 +1,5 @@
-// Names and other text that came from outside: which of it is acceptable as a name, and how any of it is shown.
+// Names and other text that came from outside: which of it is acceptable as a name, and how any of it is
+// shown.
 #pragma once
 
 #include <string>
@@ -13,11 +14,12 @@ inline constexpr std::size_t kMaxNameOctets = 64;
 // leading/trailing blanks, and not starting with '-'. Holds for user names and credential names alike.
 [[nodiscard]] bool is_acceptable_name(std::string_view name);
 
-// `text` made safe for a terminal, a log line or a message: control characters, direction overrides, ill-formed
-// UTF-8, quotes and backslashes become \xNN or \u{NNNN}; other UTF-8 stays.
+// `text` made safe for a terminal, a log line or a message: control characters, direction overrides,
+// ill-formed UTF-8, quotes and backslashes become \xNN or \u{NNNN}; other UTF-8 stays.
 [[nodiscard]] std::string escape(std::string_view text);
 
-// The same for a whole line of text, such as a message that quotes escaped names already: quotes and backslashes stay.
+// The same for a whole line of text, such as a message that quotes escaped names already: quotes and
+// backslashes stay.
 [[nodiscard]] std::string escape_line(std::string_view text);
 
 // True when the whole of `text` is well-formed UTF-8 (RFC 3629), whatever its characters.

@@ -47,7 +47,8 @@ void aead_seal(ByteView key, ByteView nonce, ByteView aad, ByteView plaintext, M
   const CipherUse use;
   int written = 0;
   require(EVP_EncryptInit_ex2(use.context(), use.algorithm(), key.data(), nonce.data(), nullptr) == 1);
-  if (!aad.empty()) require(EVP_EncryptUpdate(use.context(), nullptr, &written, aad.data(), length(aad)) == 1);
+  if (!aad.empty())
+    require(EVP_EncryptUpdate(use.context(), nullptr, &written, aad.data(), length(aad)) == 1);
   if (!plaintext.empty()) {
     require(EVP_EncryptUpdate(use.context(), out.data(), &written, plaintext.data(), length(plaintext)) == 1);
   }
@@ -64,11 +65,14 @@ bool aead_open(ByteView key, ByteView nonce, ByteView aad, ByteView sealed, Muta
   const CipherUse use;
   int written = 0;
   require(EVP_DecryptInit_ex2(use.context(), use.algorithm(), key.data(), nonce.data(), nullptr) == 1);
-  if (!aad.empty()) require(EVP_DecryptUpdate(use.context(), nullptr, &written, aad.data(), length(aad)) == 1);
+  if (!aad.empty())
+    require(EVP_DecryptUpdate(use.context(), nullptr, &written, aad.data(), length(aad)) == 1);
   if (!ciphertext.empty()) {
-    require(EVP_DecryptUpdate(use.context(), out.data(), &written, ciphertext.data(), length(ciphertext)) == 1);
+    require(EVP_DecryptUpdate(use.context(), out.data(), &written, ciphertext.data(), length(ciphertext)) ==
+            1);
   }
-  auto* const tag = const_cast<std::uint8_t*>(sealed.data() + ciphertext.size());  // only read: OpenSSL's signature
+  auto* const tag =
+      const_cast<std::uint8_t*>(sealed.data() + ciphertext.size());  // only read: OpenSSL's signature
   require(EVP_CIPHER_CTX_ctrl(use.context(), EVP_CTRL_AEAD_SET_TAG, kAeadTagSize, tag) == 1);
   std::uint8_t rest[kAeadTagSize];
   if (EVP_DecryptFinal_ex(use.context(), rest, &written) == 1) return true;

@@ -1,5 +1,5 @@
-// Algorithms are fetched once; contexts are one a thread and are emptied after each use, because they may have
-// held a key.
+// Algorithms are fetched once; contexts are one a thread and are emptied after each use, because they may
+// have held a key.
 #include "core/crypto/digest.h"
 
 #include <openssl/crypto.h>

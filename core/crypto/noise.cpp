@@ -111,7 +111,8 @@ NoiseCollector::NoiseCollector(std::vector<std::unique_ptr<NoiseSource>> sources
 Result<NoiseCollector::Report> NoiseCollector::stir() {
   Report report;
   std::array<std::uint8_t, kSampleOctets> samples{};
-  if (auto pool = read_kernel_pool(MutableByteView(samples).first(32)); !pool) return std::unexpected(pool.error());
+  if (auto pool = read_kernel_pool(MutableByteView(samples).first(32)); !pool)
+    return std::unexpected(pool.error());
   RAND_add(samples.data(), 32, 32);
   report.mixed.emplace_back("getrandom");
   for (Entry& entry : entries_) {

@@ -1,5 +1,5 @@
-// Physical noise for the random numbers (seed 000, claims 7 and 20): raw sources, each behind the continuous health
-// tests of NIST SP 800-90B section 4.4, mixed into OpenSSL's DRBG and never used instead of it.
+// Physical noise for the random numbers (seed 000, claims 7 and 20): raw sources, each behind the continuous
+// health tests of NIST SP 800-90B section 4.4, mixed into OpenSSL's DRBG and never used instead of it.
 #pragma once
 
 #include <array>
@@ -15,12 +15,13 @@
 
 namespace keyd::crypto {
 
-// The two continuous health tests over octet samples, for a source credited with at least one bit of entropy an
-// octet and a false-alarm rate of 2^-30 (SP 800-90B sections 4.4.1 and 4.4.2). Once failed, it stays failed.
+// The two continuous health tests over octet samples, for a source credited with at least one bit of entropy
+// an octet and a false-alarm rate of 2^-30 (SP 800-90B sections 4.4.1 and 4.4.2). Once failed, it stays
+// failed.
 class HealthTest {
  public:
-  static constexpr unsigned kRepetitionCutoff = 31;  // 1 + ceil(30 / H), H = 1
-  static constexpr unsigned kWindow = 512;           // samples
+  static constexpr unsigned kRepetitionCutoff = 31;   // 1 + ceil(30 / H), H = 1
+  static constexpr unsigned kWindow = 512;            // samples
   static constexpr unsigned kProportionCutoff = 325;  // critbinom(512, 2^-1, 1 - 2^-30) + 1
 
   // Takes samples in order; false as soon as either test has failed.
@@ -46,7 +47,8 @@ class NoiseSource {
 [[nodiscard]] Result<void> read_kernel_pool(MutableByteView out);
 
 // The raw sources this machine has: RDSEED and /dev/hwrng (`device`). Absent ones are not in the list.
-[[nodiscard]] std::vector<std::unique_ptr<NoiseSource>> raw_noise_sources(const std::string& device = "/dev/hwrng");
+[[nodiscard]] std::vector<std::unique_ptr<NoiseSource>> raw_noise_sources(
+    const std::string& device = "/dev/hwrng");
 
 // One stirring: the kernel's pool and every source that is healthy. What happened, for the log.
 class NoiseCollector {
@@ -56,7 +58,7 @@ class NoiseCollector {
   explicit NoiseCollector(std::vector<std::unique_ptr<NoiseSource>> sources);
 
   struct Report {
-    std::vector<std::string> mixed;        // names of the sources that went in
+    std::vector<std::string> mixed;         // names of the sources that went in
     std::vector<std::string> newly_failed;  // "name: reason", told once and left out from then on
   };
   // An error only when getrandom(2) fails: then no number may be generated.

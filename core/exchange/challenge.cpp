@@ -14,7 +14,8 @@ constexpr std::uint32_t kModernNonceBits = 256, kShortestNonceBits = 16, kLonges
 constexpr std::size_t kMaxServerName = 255;  // octets
 constexpr int kDraws = 64;
 
-// ---- derivations -------------------------------------------------------------------------------------------------
+// ---- derivations
+// -------------------------------------------------------------------------------------------------
 
 struct ExchangeKeys {
   secret::SecretBuffer k1, k2;
@@ -31,8 +32,8 @@ Result<ExchangeKeys> derive_keys(const wire::ChallengeStart& start, const wire::
   return ExchangeKeys{std::move(*k1), std::move(*k2)};
 }
 
-// RFC 1828 section 1: the key, filled as MD5 itself pads (0x80, zeros, the length in bits, little-endian) to a
-// multiple of 512 bits, then the data, then the key again.
+// RFC 1828 section 1: the key, filled as MD5 itself pads (0x80, zeros, the length in bits, little-endian) to
+// a multiple of 512 bits, then the data, then the key again.
 void keyed_md5_rfc1828(ByteView key, ByteView data, MutableByteView out) {
   std::array<std::uint8_t, 128> fill{};
   const std::size_t zeros = (64 + 56 - (key.size() + 1) % 64) % 64;
@@ -72,14 +73,16 @@ Result<secret::SecretBuffer> transform(wire::Transform t, ByteView password, Byt
 
 Result<void> check_choice(const wire::ChallengeStart& start) {
   if (!is_acceptable_name(start.user())) return fail(Code::kInvalid, "not a user name");
-  if (start.client_random().size() != wire::kClientRandomSize) return fail(Code::kInvalid, "client_random is not 32 octets");
+  if (start.client_random().size() != wire::kClientRandomSize)
+    return fail(Code::kInvalid, "client_random is not 32 octets");
   if (start.server_name().empty() || start.server_name().size() > kMaxServerName) {
     return fail(Code::kInvalid, "server_name is not 1 to 255 octets");
   }
   if (!start.renews().empty() && start.renews().size() != wire::kSessionIdSize) {
     return fail(Code::kInvalid, "renews is not a session id");
   }
-  if (start.key_count() != 1 && start.key_count() != 2) return fail(Code::kInvalid, "key_count is not 1 or 2");
+  if (start.key_count() != 1 && start.key_count() != 2)
+    return fail(Code::kInvalid, "key_count is not 1 or 2");
   switch (start.suite()) {
     case wire::SUITE_MODERN:
       if (start.transform() != wire::TRANSFORM_HMAC_SHA256 || start.nonce_bits() != kModernNonceBits) {
@@ -92,7 +95,8 @@ Result<void> check_choice(const wire::ChallengeStart& start) {
         return fail(Code::kInvalid, "the historic suite is md5, hmac-md5 or keyed-md5-rfc1828");
       }
       // Claim 8: "the first random number is sixteen bits in length".
-      if (start.nonce_bits() < kShortestNonceBits || start.nonce_bits() > kLongestNonceBits || start.nonce_bits() % 8 != 0) {
+      if (start.nonce_bits() < kShortestNonceBits || start.nonce_bits() > kLongestNonceBits ||
+          start.nonce_bits() % 8 != 0) {
         return fail(Code::kInvalid, "historic numbers have 16 to 256 bits, a multiple of 8");
       }
       return {};
@@ -100,7 +104,8 @@ Result<void> check_choice(const wire::ChallengeStart& start) {
   }
 }
 
-// ---- the client's steps ------------------------------------------------------------------------------------------
+// ---- the client's steps
+// ------------------------------------------------------------------------------------------
 
 std::unexpected<Error> ChallengeClient::failed(Code code, const char* why) {
   state_ = State::kFailed;
@@ -128,8 +133,9 @@ Result<Bytes> ChallengeClient::start(const RandomSource& random) {
 Result<void> ChallengeClient::take_numbers(ByteView packet, const wire::ChallengeNumbers& numbers) {
   if (state_ != State::kStarted) return failed(Code::kRefused, "numbers out of order");
   const std::size_t size = start_.nonce_bits() / 8;
-  if (numbers.server_random().size() != wire::kServerRandomSize || numbers.session_id().size() != wire::kSessionIdSize ||
-      numbers.nonce1().size() != size || numbers.nonce2().size() != (start_.key_count() == 2 ? size : 0)) {
+  if (numbers.server_random().size() != wire::kServerRandomSize ||
+      numbers.session_id().size() != wire::kSessionIdSize || numbers.nonce1().size() != size ||
+      numbers.nonce2().size() != (start_.key_count() == 2 ? size : 0)) {
     return failed(Code::kInvalid, "the server's numbers are not of the sizes asked for");
   }
   // Claim 9 wants two keys; equal numbers would make them one.
@@ -171,7 +177,8 @@ Result<SecureChannel> ChallengeClient::finish(ByteView packet, ByteView finished
   return channel;
 }
 
-// ---- the server's steps ------------------------------------------------------------------------------------------
+// ---- the server's steps
+// ------------------------------------------------------------------------------------------
 
 std::unexpected<Error> ChallengeServer::failed(Code code, const char* why) {
   state_ = State::kFailed;
@@ -179,7 +186,8 @@ std::unexpected<Error> ChallengeServer::failed(Code code, const char* why) {
   return fail(code, why);
 }
 
-Result<Bytes> ChallengeServer::challenge(ByteView packet, const wire::ChallengeStart& start, const RandomSource& random,
+Result<Bytes> ChallengeServer::challenge(ByteView packet, const wire::ChallengeStart& start,
+                                         const RandomSource& random,
                                          const std::function<bool(ByteView n1, ByteView n2)>& admissible) {
   if (state_ != State::kIdle) return failed(Code::kRefused, "start out of order");
   if (auto checked = check_choice(start); !checked) {
@@ -199,7 +207,8 @@ Result<Bytes> ChallengeServer::challenge(ByteView packet, const wire::ChallengeS
     if (!random(n1) || !random(n2)) return failed(Code::kBroken, "no random numbers");
     drawn = n1 != n2 && admissible(n1, n2);
   }
-  if (!drawn) return failed(Code::kExhausted, "no unused random numbers of this length are left for this user");
+  if (!drawn)
+    return failed(Code::kExhausted, "no unused random numbers of this length are left for this user");
 
   numbers_.set_server_random(rs.data(), rs.size());
   numbers_.set_session_id(id.data(), id.size());

@@ -1,6 +1,8 @@
-// The `challenge` exchange: seed 000, claims 1 to 20. Two state machines without I/O, to be read from top to bottom.
+// The `challenge` exchange: seed 000, claims 1 to 20. Two state machines without I/O, to be read from top to
+// bottom.
 //
-//   symbols  U user   P password   Rc, Rs 32 fresh octets each   N1, N2 random numbers   T transformative function
+//   symbols  U user   P password   Rc, Rs 32 fresh octets each   N1, N2 random numbers   T transformative
+//   function
 //            k1 = T(P, N1)   k2 = T(P, N2)   TH transcript hash so far   {x}k sealed under k's traffic key
 //
 //   client                                                  server
@@ -12,8 +14,8 @@
 //                                                           verifies; task → COMPLETE
 //     5                    ◄─────────  Finished             {TH}k2
 //
-// Randomness, the password and the clock come from outside. A step out of order, or a wrong octet, is a failure
-// that ends the machine; there is no way back from Failed.
+// Randomness, the password and the clock come from outside. A step out of order, or a wrong octet, is a
+// failure that ends the machine; there is no way back from Failed.
 #pragma once
 
 #include <functional>
@@ -42,8 +44,8 @@ using RandomSource = std::function<bool(MutableByteView)>;
 // kInvalid for a transform that is none of these.
 [[nodiscard]] Result<secret::SecretBuffer> transform(wire::Transform t, ByteView password, ByteView nonce);
 
-// Whether a start's suite, transform, nonce length and key count belong together, and its fields have their sizes.
-// kInvalid says which does not. Both ends ask: it is the same rule.
+// Whether a start's suite, transform, nonce length and key count belong together, and its fields have their
+// sizes. kInvalid says which does not. Both ends ask: it is the same rule.
 [[nodiscard]] Result<void> check_choice(const wire::ChallengeStart& start);
 
 class ChallengeClient {
@@ -75,10 +77,11 @@ class ChallengeClient {
 
 class ChallengeServer {
  public:
-  // Steps 1 and 2: takes the client's packet, draws the numbers, and gives the packet to send once the task is
-  // PENDING. kInvalid: the start does not hold together. `admissible` is asked about each drawn pair and may turn
-  // it down (short numbers must not repeat); after 64 refusals kExhausted.
-  [[nodiscard]] Result<Bytes> challenge(ByteView packet, const wire::ChallengeStart& start, const RandomSource& random,
+  // Steps 1 and 2: takes the client's packet, draws the numbers, and gives the packet to send once the task
+  // is PENDING. kInvalid: the start does not hold together. `admissible` is asked about each drawn pair and
+  // may turn it down (short numbers must not repeat); after 64 refusals kExhausted.
+  [[nodiscard]] Result<Bytes> challenge(ByteView packet, const wire::ChallengeStart& start,
+                                        const RandomSource& random,
                                         const std::function<bool(ByteView n1, ByteView n2)>& admissible);
   // Step 4: kRefused when the proof is wrong. `password` is used during the call alone.
   [[nodiscard]] Result<void> verify(ByteView packet, ByteView finished_record, ByteView password);

@@ -21,7 +21,8 @@ Bytes info(std::string_view label, std::uint32_t number) {
   return out;
 }
 
-std::array<std::uint8_t, kRecordHeader> header_of(RecordType type, std::uint32_t epoch, std::uint64_t counter) {
+std::array<std::uint8_t, kRecordHeader> header_of(RecordType type, std::uint32_t epoch,
+                                                  std::uint64_t counter) {
   std::array<std::uint8_t, kRecordHeader> header{};
   header[0] = static_cast<std::uint8_t>(type);
   std::ranges::copy(be32(epoch), header.begin() + 1);
@@ -62,8 +63,8 @@ Result<Bytes> SecureChannel::seal(RecordType type, ByteView plaintext) {
   const ByteView keys = traffic(role_ == Role::kClient);
   Bytes record(kRecordOverhead + plaintext.size());
   std::ranges::copy(header, record.begin());
-  crypto::aead_seal(keys.first(crypto::kAeadKeySize), nonce_of(keys.subspan(crypto::kAeadKeySize), sent_), header,
-                    plaintext, MutableByteView(record).subspan(kRecordHeader));
+  crypto::aead_seal(keys.first(crypto::kAeadKeySize), nonce_of(keys.subspan(crypto::kAeadKeySize), sent_),
+                    header, plaintext, MutableByteView(record).subspan(kRecordHeader));
   ++sent_;
   return record;
 }
@@ -121,7 +122,8 @@ Result<void> SecureChannel::export_key(std::string_view label, MutableByteView o
 
 secret::SecretBuffer SecureChannel::hand_over() const {
   static_assert(kHandoverSize == 4 + kKeyBlock);
-  if (!dead_ && (sent_ != 0 || received_ != 0)) std::abort();  // the counters start at 0 over there: a nonce used twice
+  if (!dead_ && (sent_ != 0 || received_ != 0))
+    std::abort();  // the counters start at 0 over there: a nonce used twice
   secret::SecretBuffer out(kHandoverSize);
   std::ranges::copy(be32(epoch_), out.reveal().begin());
   std::ranges::copy(keys_.reveal(), out.reveal().begin() + 4);

@@ -1,18 +1,18 @@
-// The sealed channel of a session: AES-256-GCM records with a key, an IV and a counter for each direction, re-keyed
-// by epochs. Both ends; no I/O. docs/protocols/secure-channel.md is the same in prose.
+// The sealed channel of a session: AES-256-GCM records with a key, an IV and a counter for each direction,
+// re-keyed by epochs. Both ends; no I/O. docs/protocols/secure-channel.md is the same in prose.
 //
 // Record, in octets:      type(1) | epoch(4, big-endian) | counter(8, big-endian) | ciphertext | tag(16)
 //   additional data       the 13 octets before the ciphertext
 //   nonce                 IV xor (0^4 | counter)
 //
-// Keys. k1 and k2 are the exchange's (k2 = k1 when it made one); TH is the transcript hash up to the last packet
-// before the client's Finished; r is the client's | the server's 32 fresh octets. KDF is HKDF-SHA256(secret, salt, info).
+// Keys. k1 and k2 are the exchange's (k2 = k1 when it made one); TH is the transcript hash up to the last
+// packet before the client's Finished; r is the client's | the server's 32 fresh octets. KDF is
+// HKDF-SHA256(secret, salt, info).
 //   traffic(c2s, 0)  = KDF(k1, TH, "keyd/1 traffic c2s" | be32(0))          44 octets: key(32) | IV(12)
-//   traffic(s2c, 0)  = KDF(k2, TH, "keyd/1 traffic s2c" | be32(0))          (seed 000, claims 6, 10: k1 client to
-//   chain(0)         = KDF(k1 | k2, TH, "keyd/1 chain" | be32(0))            server, k2 server to client)
-//   exporter         = KDF(k1 | k2, TH, "keyd/1 exporter")
-//   chain(e+1)       = KDF(chain(e), r, "keyd/1 chain" | be32(e+1))
-//   traffic(d, e+1)  = KDF(chain(e+1), r, "keyd/1 traffic " d | be32(e+1))
+//   traffic(s2c, 0)  = KDF(k2, TH, "keyd/1 traffic s2c" | be32(0))          (seed 000, claims 6, 10: k1
+//   client to chain(0)         = KDF(k1 | k2, TH, "keyd/1 chain" | be32(0))            server, k2 server to
+//   client) exporter         = KDF(k1 | k2, TH, "keyd/1 exporter") chain(e+1)       = KDF(chain(e), r,
+//   "keyd/1 chain" | be32(e+1)) traffic(d, e+1)  = KDF(chain(e+1), r, "keyd/1 traffic " d | be32(e+1))
 //   exporter'        = KDF(chain(e+1), r, "keyd/1 exporter")                 after a planned exec was adopted
 //   export(label, n) = KDF(exporter, "", "keyd/1 export" | be32(|label|) | label | be32(n))
 #pragma once
@@ -36,8 +36,8 @@ enum class RecordType : std::uint8_t {
 };
 
 inline constexpr std::size_t kRecordHeader = 13, kRecordOverhead = kRecordHeader + 16;  // octets
-// Records a direction carries under one key before its end asks for the next epoch, and before it stops (RFC 8446
-// section 5.5 puts AES-GCM's limit at 2^24.5 full-size records).
+// Records a direction carries under one key before its end asks for the next epoch, and before it stops (RFC
+// 8446 section 5.5 puts AES-GCM's limit at 2^24.5 full-size records).
 inline constexpr std::uint64_t kRekeyAfter = std::uint64_t{1} << 23, kStopAfter = std::uint64_t{1} << 24;
 
 class SecureChannel {
@@ -47,8 +47,8 @@ class SecureChannel {
 
   // One record around `plaintext` in our direction. kExhausted when the epoch carried kStopAfter records.
   [[nodiscard]] Result<Bytes> seal(RecordType type, ByteView plaintext);
-  // The plaintext of the peer's next record: of this type, this epoch, and with the very next counter. Nothing
-  // otherwise; the channel is then of no further use and its keys are wiped.
+  // The plaintext of the peer's next record: of this type, this epoch, and with the very next counter.
+  // Nothing otherwise; the channel is then of no further use and its keys are wiped.
   [[nodiscard]] std::optional<secret::SecretBuffer> open(RecordType type, ByteView record);
 
   // To the next epoch, on both ends at the same point of the conversation. 32 octets each.
@@ -56,15 +56,16 @@ class SecureChannel {
   // Like advance, and with a new exporter: what the image before the exec exported stays its own.
   void advance_for_new_image(ByteView client_fresh, ByteView server_fresh);
 
-  // A key for the program's own use; never one of the channel's. `out` holds 1..8160 octets. kInvalid otherwise, or
-  // when `label` is longer than 255 octets.
+  // A key for the program's own use; never one of the channel's. `out` holds 1..8160 octets. kInvalid
+  // otherwise, or when `label` is longer than 255 octets.
   [[nodiscard]] Result<void> export_key(std::string_view label, MutableByteView out) const;
 
   [[nodiscard]] std::uint32_t epoch() const { return epoch_; }
   [[nodiscard]] bool wants_rekey() const { return sent_ >= kRekeyAfter || received_ >= kRekeyAfter; }
 
-  // A client's channel at the start of an epoch (nothing sealed or opened in it yet: else it aborts) as octets,
-  // to be taken over by the image after a planned exec, and back. Nothing: not such octets. The caller keeps them in memory fit for secrets.
+  // A client's channel at the start of an epoch (nothing sealed or opened in it yet: else it aborts) as
+  // octets, to be taken over by the image after a planned exec, and back. Nothing: not such octets. The
+  // caller keeps them in memory fit for secrets.
   static constexpr std::size_t kHandoverSize = 4 + 152;
   [[nodiscard]] secret::SecretBuffer hand_over() const;
   [[nodiscard]] static std::optional<SecureChannel> take_over(ByteView octets);

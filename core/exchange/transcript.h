@@ -1,5 +1,6 @@
-// One hash over every packet either side has said, in order. It salts the traffic keys and is what the Finished
-// records prove, so a changed offer, a dropped packet or a packet of another session is a failed exchange.
+// One hash over every packet either side has said, in order. It salts the traffic keys and is what the
+// Finished records prove, so a changed offer, a dropped packet or a packet of another session is a failed
+// exchange.
 //
 //   H = SHA-256("keyd/1 transcript" | item | item | …)     item = 'C' or 'S' | be32(length) | packet
 #pragma once

@@ -7,10 +7,12 @@
 
 namespace keyd::kernel {
 
-// Empties the permitted, effective, inheritable and ambient sets, for all threads made afterwards: call before any.
+// Empties the permitted, effective, inheritable and ambient sets, for all threads made afterwards: call
+// before any.
 [[nodiscard]] Result<void> drop_all_capabilities();
 
-// Becomes `uid`:`gid` for good, with `group` as the only supplementary group, or none when it is -1. Needs to be root.
+// Becomes `uid`:`gid` for good, with `group` as the only supplementary group, or none when it is -1. Needs to
+// be root.
 [[nodiscard]] Result<void> become_user(uid_t uid, gid_t gid, gid_t group);
 
 }  // namespace keyd::kernel

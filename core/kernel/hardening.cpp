@@ -5,12 +5,14 @@
 namespace keyd::kernel {
 
 Result<void> forbid_inspection() {
-  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno(Code::kBroken, "cannot become non-dumpable");
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+    return fail_errno(Code::kBroken, "cannot become non-dumpable");
   return {};
 }
 
 Result<void> forbid_new_privileges() {
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno(Code::kBroken, "cannot set no_new_privs");
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    return fail_errno(Code::kBroken, "cannot set no_new_privs");
   return {};
 }
 

@@ -7,11 +7,11 @@
 
 namespace keyd::kernel {
 
-// No core file, no ptrace or /proc/PID/mem by processes of the same uid (PR_SET_DUMPABLE 0). Ends with an execve.
+// No core file, no ptrace or /proc/PID/mem by processes of the same uid (PR_SET_DUMPABLE 0). Ends with an
+// execve.
 [[nodiscard]] Result<void> forbid_inspection();
 
 // No later execve can gain privileges (PR_SET_NO_NEW_PRIVS).
 [[nodiscard]] Result<void> forbid_new_privileges();
-
 
 }  // namespace keyd::kernel

@@ -50,7 +50,8 @@ PeerOutcome identify_peer(int socket, PeerIdentity& out) {
     case PidfdOutcome::kUnsupported: return PeerOutcome::kUnsupported;
     case PidfdOutcome::kFailed: return PeerOutcome::kFailed;
   }
-  // The ids at connect time are in SO_PEERCRED; they must still be the process's own, or it changed in between.
+  // The ids at connect time are in SO_PEERCRED; they must still be the process's own, or it changed in
+  // between.
   ucred at_connect{};
   size = sizeof at_connect;
   if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &at_connect, &size) != 0) return PeerOutcome::kFailed;

@@ -1,6 +1,6 @@
-// Who is at the other end of a Unix socket, and whether the sender of a message is that process. Every outcome has
-// a name, and every outcome but kOk is a refusal: a look-up that failed never becomes a default identity
-// (polkit CVE-2021-3560).
+// Who is at the other end of a Unix socket, and whether the sender of a message is that process. Every
+// outcome has a name, and every outcome but kOk is a refusal: a look-up that failed never becomes a default
+// identity (polkit CVE-2021-3560).
 #pragma once
 
 #include <cstdint>
@@ -31,15 +31,16 @@ enum class PeerOutcome {
 // The process that connected to us on `socket`. Five system calls; fills `out` only on kOk.
 [[nodiscard]] PeerOutcome identify_peer(int socket, PeerIdentity& out);
 
-// Asks the kernel to mark every message that arrives on `socket` with its sender's credentials and pidfd. Set on a
-// listener it holds for accepted sockets. Also forbids peers to pass descriptors where the kernel can (6.16).
+// Asks the kernel to mark every message that arrives on `socket` with its sender's credentials and pidfd. Set
+// on a listener it holds for accepted sockets. Also forbids peers to pass descriptors where the kernel can
+// (6.16).
 [[nodiscard]] bool request_sender_marks(int socket);
 
 enum class SenderOutcome {
-  kPeer,             // sent by the process that connected, with the ids it had then
-  kUnmarked,         // the kernel gave no credentials or no pidfd: reaped sender, or unsupported
-  kOtherProcess,     // a child, or somebody who was handed the descriptor
-  kChangedIds,       // the process, but its real uid or gid is another now
+  kPeer,          // sent by the process that connected, with the ids it had then
+  kUnmarked,      // the kernel gave no credentials or no pidfd: reaped sender, or unsupported
+  kOtherProcess,  // a child, or somebody who was handed the descriptor
+  kChangedIds,    // the process, but its real uid or gid is another now
 };
 [[nodiscard]] std::string_view name_of(SenderOutcome outcome);
 

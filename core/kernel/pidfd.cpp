@@ -26,8 +26,8 @@ static_assert(sizeof(KernelPidfdInfo) == 64);
 constexpr std::uint64_t kInfoPid = 1, kInfoCredentials = 2;
 constexpr unsigned long kPidfdGetInfo = _IOWR(0xFF, 11, KernelPidfdInfo);
 
-// Linux 6.9 to 6.12, which lack PIDFD_GET_INFO: the same facts from the pidfd's fdinfo and the process's status. The
-// number is the process's own as long as the pidfd says afterwards that it has not exited.
+// Linux 6.9 to 6.12, which lack PIDFD_GET_INFO: the same facts from the pidfd's fdinfo and the process's
+// status. The number is the process's own as long as the pidfd says afterwards that it has not exited.
 PidfdOutcome query_by_proc(int pidfd, PidfdInfo& out) {
   const auto fdinfo = read_proc_file("/proc/self/fdinfo/" + std::to_string(pidfd));
   const auto pid = fdinfo ? proc_field(*fdinfo, "Pid:") : std::nullopt;
@@ -61,10 +61,10 @@ std::optional<std::uint64_t> pidfs_inode(int pidfd) {
   // Which file system pidfds are on is a fact of the kernel, not of one descriptor: asked once.
   static const bool on_pidfs = [] {
     const auto self = open_pidfd(::getpid());
-    struct statfs fs {};
+    struct statfs fs{};
     return self && ::fstatfs(self->get(), &fs) == 0 && fs.f_type == kPidfsMagic;
   }();
-  struct stat st {};
+  struct stat st{};
   if (!on_pidfs || ::fstat(pidfd, &st) != 0) return std::nullopt;
   return st.st_ino;
 }

@@ -1,5 +1,5 @@
-// pidfds: a handle to one process, and what the kernel says of it. The pidfs inode of a pidfd (Linux 6.9) names its
-// process for ever; it is never given to another one, and stays the same over execve.
+// pidfds: a handle to one process, and what the kernel says of it. The pidfs inode of a pidfd (Linux 6.9)
+// names its process for ever; it is never given to another one, and stays the same over execve.
 #pragma once
 
 #include <sys/types.h>
@@ -43,7 +43,8 @@ enum class PidfdOutcome {
 // True once the process has exited, reaped or not. One poll(2).
 [[nodiscard]] bool has_exited(int pidfd);
 
-// True when this kernel has pidfs inodes (6.9) and tells a pidfd's ids: without them keyd cannot name a process.
+// True when this kernel has pidfs inodes (6.9) and tells a pidfd's ids: without them keyd cannot name a
+// process.
 [[nodiscard]] bool process_identity_supported();
 
 }  // namespace keyd::kernel

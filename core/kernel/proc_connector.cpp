@@ -53,11 +53,12 @@ bool subscribe(int socket) {
   const std::uint32_t operation = PROC_CN_MCAST_LISTEN;
   std::memcpy(request.body.data(), &header, sizeof header);
   std::memcpy(request.body.data() + sizeof header, &operation, sizeof operation);
-  return ::send(socket, &request, request.netlink.nlmsg_len, 0) == static_cast<ssize_t>(request.netlink.nlmsg_len);
+  return ::send(socket, &request, request.netlink.nlmsg_len, 0) ==
+         static_cast<ssize_t>(request.netlink.nlmsg_len);
 }
 
-// Has a child exec this very program (silenced, and killed as soon as it was seen): the event proves the whole way
-// from the kernel to this socket.
+// Has a child exec this very program (silenced, and killed as soon as it was seen): the event proves the
+// whole way from the kernel to this socket.
 bool sees_an_exec(ProcConnector& connector) {
   const pid_t child = ::fork();
   if (child < 0) return false;
@@ -92,7 +93,8 @@ Result<ProcConnector> ProcConnector::open() {
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     return fail_errno(Code::kUnsupported, "cannot join the process connector");
   }
-  // Without CAP_NET_ADMIN the buffer is as large as the system lets anybody's be; when it overflows, drain() says so.
+  // Without CAP_NET_ADMIN the buffer is as large as the system lets anybody's be; when it overflows, drain()
+  // says so.
   if (::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof kReceiveBuffer) != 0) {
     ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &kReceiveBuffer, sizeof kReceiveBuffer);
   }
@@ -122,7 +124,8 @@ bool ProcConnector::drain(std::vector<ProcessEvent>& out) {
     std::memcpy(&event, buffer.data() + kEventOffset, std::min(sizeof event, available - kEventOffset));
     switch (event.what) {
       case proc_event::PROC_EVENT_EXEC:
-        out.push_back({ProcessEvent::Kind::kExec, static_cast<std::uint32_t>(event.event_data.exec.process_tgid)});
+        out.push_back(
+            {ProcessEvent::Kind::kExec, static_cast<std::uint32_t>(event.event_data.exec.process_tgid)});
         break;
       case proc_event::PROC_EVENT_UID:
       case proc_event::PROC_EVENT_GID:

@@ -15,7 +15,8 @@ namespace keyd::kernel {
 // What stands behind `name` ("Uid:") at the start of a line, without the blanks around it. Views into `text`.
 [[nodiscard]] std::optional<std::string_view> proc_field(std::string_view text, std::string_view name);
 
-// Exactly out.size() decimal numbers, separated by blanks. False when there are fewer, more, or something else.
+// Exactly out.size() decimal numbers, separated by blanks. False when there are fewer, more, or something
+// else.
 [[nodiscard]] bool parse_numbers(std::string_view text, std::span<std::int64_t> out);
 
 }  // namespace keyd::kernel

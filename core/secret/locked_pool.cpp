@@ -1,4 +1,5 @@
-// Invariant: every octet of the region that is not inside a block handed out is zero, save the free lists' links.
+// Invariant: every octet of the region that is not inside a block handed out is zero, save the free lists'
+// links.
 #include "core/secret/locked_pool.h"
 
 #include <pthread.h>
@@ -20,8 +21,8 @@ LockedPool& LockedPool::instance() {
 
 LockedPool::LockedPool() {
   map_region();
-  // A child has the parent's addresses but none of its page locks, and zeros where the secrets were: it gets a new
-  // region. Blocks of the old one that its inherited objects still own are ignored when they come back.
+  // A child has the parent's addresses but none of its page locks, and zeros where the secrets were: it gets
+  // a new region. Blocks of the old one that its inherited objects still own are ignored when they come back.
   ::pthread_atfork([] { instance().mutex_.lock(); }, [] { instance().mutex_.unlock(); },
                    [] {
                      instance().region_ = nullptr;
@@ -75,7 +76,8 @@ void LockedPool::commit() {
   // All of these or none: a page that may be swapped or dumped is no page for a secret.
   const bool ready = ::mprotect(start, kLargestBlock, PROT_READ | PROT_WRITE) == 0 &&
                      ::madvise(start, kLargestBlock, MADV_DONTDUMP) == 0 &&
-                     ::madvise(start, kLargestBlock, MADV_WIPEONFORK) == 0 && ::mlock(start, kLargestBlock) == 0;
+                     ::madvise(start, kLargestBlock, MADV_WIPEONFORK) == 0 &&
+                     ::mlock(start, kLargestBlock) == 0;
   if (!ready) {
     ::mprotect(start, kLargestBlock, PROT_NONE);
     throw PoolExhausted();
@@ -114,7 +116,8 @@ void LockedPool::release(void* given, std::size_t size) noexcept {
   wipe(block, kSmallestBlock << index);
   in_use_ -= kSmallestBlock << index;
   for (; index < kClasses - 1; ++index) {
-    const std::size_t offset = static_cast<std::size_t>(block - region_), buddy = offset ^ (kSmallestBlock << index);
+    const std::size_t offset = static_cast<std::size_t>(block - region_),
+                      buddy = offset ^ (kSmallestBlock << index);
     if (free_class_[buddy / kSmallestBlock] != index + 1) break;
     remove(region_ + buddy, index);
     block = region_ + std::min(offset, buddy);

@@ -1,10 +1,11 @@
-// The one place where secrets lie in memory: pages that are locked (never swapped), left out of core files and
-// wiped in a forked child (which starts with an empty pool of its own: locks are not inherited). Bounded, shared by all threads of the process, so that what peers can make us hold is
-// bounded too. Blocks come in power-of-two sizes from 64 octets to 128 KiB, are wiped when given back, and merge with
-// their buddies, so that what small blocks have filled can serve a large one again.
+// The one place where secrets lie in memory: pages that are locked (never swapped), left out of core files
+// and wiped in a forked child (which starts with an empty pool of its own: locks are not inherited). Bounded,
+// shared by all threads of the process, so that what peers can make us hold is bounded too. Blocks come in
+// power-of-two sizes from 64 octets to 128 KiB, are wiped when given back, and merge with their buddies, so
+// that what small blocks have filled can serve a large one again.
 //
-// (The kernel-backed pages of memfd_secret(2) take this pool's place in one function, `commit`, when the kernel
-// tier lands; nobody outside this file knows where the pages come from.)
+// (The kernel-backed pages of memfd_secret(2) take this pool's place in one function, `commit`, when the
+// kernel tier lands; nobody outside this file knows where the pages come from.)
 #pragma once
 
 #include <array>
@@ -16,7 +17,8 @@
 
 namespace keyd::secret {
 
-// No room for another secret: the pool's bound or RLIMIT_MEMLOCK is reached. The request that needed it is refused.
+// No room for another secret: the pool's bound or RLIMIT_MEMLOCK is reached. The request that needed it is
+// refused.
 class PoolExhausted : public std::bad_alloc {
  public:
   [[nodiscard]] const char* what() const noexcept override { return "out of locked memory for secrets"; }
@@ -24,8 +26,8 @@ class PoolExhausted : public std::bad_alloc {
 
 class LockedPool {
  public:
-  static constexpr std::size_t kCapacity = 4u << 20;      // octets of address space, committed as needed
-  static constexpr std::size_t kSmallestBlock = 64;       // octets
+  static constexpr std::size_t kCapacity = 4u << 20;       // octets of address space, committed as needed
+  static constexpr std::size_t kSmallestBlock = 64;        // octets
   static constexpr std::size_t kLargestBlock = 128 << 10;  // octets
 
   // The process's pool; made on first use, never destroyed.

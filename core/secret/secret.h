@@ -1,5 +1,6 @@
-// Owners of secret octets. Both keep them in the locked pool, wipe them when they go, move but do not copy, cannot
-// be compared with == and cannot be printed. The one way in or out is reveal(), so that grep finds every use.
+// Owners of secret octets. Both keep them in the locked pool, wipe them when they go, move but do not copy,
+// cannot be compared with == and cannot be printed. The one way in or out is reveal(), so that grep finds
+// every use.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// The table is input from outside as far as its reader goes: every number taken from it is checked before it is
-// used as an offset, and the capacity is read once.
+// The table is input from outside as far as its reader goes: every number taken from it is checked before it
+// is used as an offset, and the capacity is read once.
 #include "core/table/table_reader.h"
 
 #include <linux/futex.h>
@@ -25,7 +25,7 @@ constexpr std::size_t kLargestTable = std::size_t{1} << 30;  // octets; ~5 milli
 }  // namespace
 
 Result<TableReader> TableReader::map(int descriptor, std::size_t size) {
-  struct stat st {};
+  struct stat st{};
   if (size < table_size(kBucketWidth) || size > kLargestTable || ::fstat(descriptor, &st) != 0 ||
       ((st.st_size != 0 || S_ISREG(st.st_mode)) && static_cast<std::size_t>(st.st_size) < size)) {
     return fail(Code::kInvalid, "the task table has an impossible size");
@@ -51,9 +51,12 @@ TableReader::TableReader(ipc::mapped_region region, std::uint32_t capacity)
     : region_(std::move(region)),
       capacity_(capacity),
       arrays_(TableArrays::at(region_.get_address(), capacity)),
-      pids_are_ours_(arrays_.header->pid_namespace != 0 && kernel::own_namespaces().pid == arrays_.header->pid_namespace) {}
+      pids_are_ours_(arrays_.header->pid_namespace != 0 &&
+                     kernel::own_namespaces().pid == arrays_.header->pid_namespace) {}
 
-bool TableReader::stale() const { return arrays_.header->alive_until.load(std::memory_order_acquire) < boot_now(); }
+bool TableReader::stale() const {
+  return arrays_.header->alive_until.load(std::memory_order_acquire) < boot_now();
+}
 
 LookupOutcome TableReader::copy(std::size_t slot_number, TaskView& out) const {
   const TaskSlot& slot = arrays_.slots[slot_number];
@@ -118,7 +121,8 @@ bool TableReader::wait_for_change(std::uint64_t seen, std::uint64_t timeout) con
     timespec relative{};
     relative.tv_sec = static_cast<std::time_t>(left / kSecond);
     relative.tv_nsec = static_cast<long>(left % kSecond);
-    ::syscall(SYS_futex, &arrays_.header->changes, FUTEX_WAIT, static_cast<std::uint32_t>(seen), &relative, nullptr, 0);
+    ::syscall(SYS_futex, &arrays_.header->changes, FUTEX_WAIT, static_cast<std::uint32_t>(seen), &relative,
+              nullptr, 0);
   }
   return true;
 }

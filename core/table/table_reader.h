@@ -1,5 +1,5 @@
-// Reads the task table: no system call but the clock, no lock, no waiting for the writer. Thread-safe: every call
-// reads the shared memory alone.
+// Reads the task table: no system call but the clock, no lock, no waiting for the writer. Thread-safe: every
+// call reads the shared memory alone.
 #pragma once
 
 #include <boost/interprocess/mapped_region.hpp>
@@ -12,15 +12,15 @@
 namespace keyd::table {
 
 enum class LookupOutcome {
-  kFound,    // `out` holds the record as it stood at one moment
-  kAbsent,   // the table says that this process has no record
-  kStale,    // keyd is gone or does not move: nothing in the table counts
-  kBusy,     // the record was being written at every try (or its writer was killed in the middle): unknown
+  kFound,   // `out` holds the record as it stood at one moment
+  kAbsent,  // the table says that this process has no record
+  kStale,   // keyd is gone or does not move: nothing in the table counts
+  kBusy,    // the record was being written at every try (or its writer was killed in the middle): unknown
   kOtherNamespace,  // the caller's pids are not keyd's: only an inode can be looked up
 };
 
 struct TaskView {
-  StateWord word;      // as looked at with the reader's own clock: COMPLETE past its expiry reads EXPIRED
+  StateWord word;  // as looked at with the reader's own clock: COMPLETE past its expiry reads EXPIRED
   TaskRecord record;
 };
 
@@ -32,18 +32,21 @@ class TableReader {
 
   // The record of the process with this pidfs inode.
   [[nodiscard]] LookupOutcome find_by_inode(std::uint64_t inode, TaskView& out) const;
-  // The record of the process with this pid in keyd's pid namespace. Where the caller lives in another one the
-  // numbers mean others: kOtherNamespace always.
+  // The record of the process with this pid in keyd's pid namespace. Where the caller lives in another one
+  // the numbers mean others: kOtherNamespace always.
   [[nodiscard]] LookupOutcome find_by_pid(std::uint32_t pid, TaskView& out) const;
   // Every record, in slot order. Records that are being written are skipped. Nothing is visited when stale.
   void for_each(const std::function<void(const TaskView&)>& visit) const;
 
   [[nodiscard]] bool stale() const;
-  // Waits until changes() is not `seen` any more, for at most `timeout` ns. False when the time ran out. This one call
-  // sleeps; it takes part in nothing that the writer waits for. A keyd that is killed wakes nobody: bound the wait.
+  // Waits until changes() is not `seen` any more, for at most `timeout` ns. False when the time ran out. This
+  // one call sleeps; it takes part in nothing that the writer waits for. A keyd that is killed wakes nobody:
+  // bound the wait.
   [[nodiscard]] bool wait_for_change(std::uint64_t seen, std::uint64_t timeout) const;
   // Grows when a record comes, goes, or changes its state or flags (not its counters).
-  [[nodiscard]] std::uint64_t changes() const { return arrays_.header->changes.load(std::memory_order_acquire); }
+  [[nodiscard]] std::uint64_t changes() const {
+    return arrays_.header->changes.load(std::memory_order_acquire);
+  }
   [[nodiscard]] const TableHeader& header() const { return *arrays_.header; }
 
  private:

@@ -25,8 +25,8 @@ constexpr std::uint8_t mask(std::initializer_list<TaskState> states) {
 }
 
 using enum TaskState;
-// Row: from. COMPLETE is reached from PENDING alone, or from itself by a re-authentication. A record that has ended
-// never lives again: the next exchange of its process binds a new one.
+// Row: from. COMPLETE is reached from PENDING alone, or from itself by a re-authentication. A record that has
+// ended never lives again: the next exchange of its process binds a new one.
 constexpr std::array<std::uint8_t, 6> kLegal{
     mask({kPending}),                              // NONE: bind
     mask({kComplete, kFailed, kRevoked, kNone}),   // PENDING
@@ -54,7 +54,8 @@ bool is_legal(TaskState from, TaskState to) {
 TableWriter::TableWriter(std::unique_ptr<TableMemory> memory, std::uint32_t capacity, Tier tier,
                          std::uint64_t keyd_inode)
     : memory_(std::move(memory)), capacity_(capacity), arrays_(TableArrays::at(memory_->data(), capacity)) {
-  if (!std::has_single_bit(capacity) || capacity < kBucketWidth || memory_->size() < table_size(capacity)) std::abort();
+  if (!std::has_single_bit(capacity) || capacity < kBucketWidth || memory_->size() < table_size(capacity))
+    std::abort();
   TableHeader& header = *arrays_.header;
   const auto namespaces = kernel::own_namespaces();
   header.version = kLayoutVersion;
@@ -77,7 +78,8 @@ void TableWriter::mark_down() { arrays_.header->alive_until.store(0, std::memory
 void TableWriter::changed() {
   arrays_.header->changes.fetch_add(1, std::memory_order_release);
   // Readers wait on the counter's low half (little-endian), which a read-only mapping is enough for.
-  ::syscall(SYS_futex, &arrays_.header->changes, FUTEX_WAKE, std::numeric_limits<int>::max(), nullptr, nullptr, 0);
+  ::syscall(SYS_futex, &arrays_.header->changes, FUTEX_WAKE, std::numeric_limits<int>::max(), nullptr,
+            nullptr, 0);
 }
 
 bool TableWriter::is_current(TaskHandle handle) const {
@@ -112,18 +114,21 @@ Result<TaskHandle> TableWriter::bind(const TaskRecord& record) {
   word = {kPending, 0, word.generation + 1};
   taken.word.store(word.pack(), std::memory_order_release);
   arrays_.inode_index[*slot].store(record.inode, std::memory_order_release);
-  arrays_.pid_index[*pid_entry].store(std::uint64_t{record.pid} << 32 | (*slot + 1), std::memory_order_release);
+  arrays_.pid_index[*pid_entry].store(std::uint64_t{record.pid} << 32 | (*slot + 1),
+                                      std::memory_order_release);
   arrays_.header->used.fetch_add(1, std::memory_order_relaxed);
   changed();
   return TaskHandle{static_cast<std::uint32_t>(*slot), word.generation};
 }
 
-bool TableWriter::transition(TaskHandle handle, TaskState from, TaskState to, std::uint8_t flags, Reason reason) {
+bool TableWriter::transition(TaskHandle handle, TaskState from, TaskState to, std::uint8_t flags,
+                             Reason reason) {
   if (!is_current(handle) || to == kNone || !is_legal(from, to)) return false;
   TaskSlot& slot = arrays_.slots[handle.slot];
   std::uint64_t expected = slot.word.load(std::memory_order_relaxed);
   if (StateWord::unpack(expected).state != from) return false;
-  // A state that stops counting falls first, its explanation follows; one that begins to count is explained first.
+  // A state that stops counting falls first, its explanation follows; one that begins to count is explained
+  // first.
   auto explained = record(handle);
   if (!explained) return false;
   explained->reason = reason;

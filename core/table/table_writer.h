@@ -1,5 +1,5 @@
-// The only writer of the task table. Every change of a record's state is a compare-and-swap on its word and one of
-// the legal transitions below; anything else is refused and changes nothing. Single-threaded.
+// The only writer of the task table. Every change of a record's state is a compare-and-swap on its word and
+// one of the legal transitions below; anything else is refused and changes nothing. Single-threaded.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@ namespace keyd::table {
 // The transitions that exist (docs/architecture.md has them as a drawing).
 [[nodiscard]] bool is_legal(TaskState from, TaskState to);
 
-// Names one binding of one slot. Stale once the slot was freed or bound again: every operation on it then fails.
+// Names one binding of one slot. Stale once the slot was freed or bound again: every operation on it then
+// fails.
 struct TaskHandle {
   std::uint32_t slot = 0;
   std::uint32_t generation = 0;
@@ -24,9 +25,10 @@ struct TaskHandle {
 
 class TableWriter {
  public:
-  // Lays an empty table into `memory`, which must hold table_size(capacity) octets. `capacity` is a power of two,
-  // at least kBucketWidth.
-  TableWriter(std::unique_ptr<TableMemory> memory, std::uint32_t capacity, Tier tier, std::uint64_t keyd_inode);
+  // Lays an empty table into `memory`, which must hold table_size(capacity) octets. `capacity` is a power of
+  // two, at least kBucketWidth.
+  TableWriter(std::unique_ptr<TableMemory> memory, std::uint32_t capacity, Tier tier,
+              std::uint64_t keyd_inode);
 
   [[nodiscard]] int reader_descriptor() const { return memory_->reader_descriptor(); }
   [[nodiscard]] std::size_t size() const { return memory_->size(); }
@@ -39,15 +41,18 @@ class TableWriter {
   // Readers take nothing in the table for true from now on.
   void mark_down();
 
-  // A new record, PENDING. kExhausted when its bucket of either index is full; kRefused when the process has one.
+  // A new record, PENDING. kExhausted when its bucket of either index is full; kRefused when the process has
+  // one.
   [[nodiscard]] Result<TaskHandle> bind(const TaskRecord& record);
 
-  // Moves a record from `from` to `to`, setting flags and reason. False, with nothing changed, when the handle is
-  // stale, the state is not `from`, or the transition is not legal.
-  [[nodiscard]] bool transition(TaskHandle handle, TaskState from, TaskState to, std::uint8_t flags, Reason reason);
+  // Moves a record from `from` to `to`, setting flags and reason. False, with nothing changed, when the
+  // handle is stale, the state is not `from`, or the transition is not legal.
+  [[nodiscard]] bool transition(TaskHandle handle, TaskState from, TaskState to, std::uint8_t flags,
+                                Reason reason);
   // Replaces the flags of a record that is in `state`. False when it is not.
   [[nodiscard]] bool set_flags(TaskHandle handle, TaskState state, std::uint8_t flags);
-  // Replaces what the record says beside its state. `record.inode` and `pid` must be as bound. False when stale.
+  // Replaces what the record says beside its state. `record.inode` and `pid` must be as bound. False when
+  // stale.
   [[nodiscard]] bool update(TaskHandle handle, const TaskRecord& record);
   // Frees the slot: no record of the process is left. False when stale.
   bool free(TaskHandle handle);

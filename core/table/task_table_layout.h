@@ -1,14 +1,14 @@
-// The task table as it lies in shared memory: plain data, fixed offsets, no pointer, no lock, no secret and nothing
-// derived from one. One process writes (keyd); anybody with the descriptor reads. docs/architecture.md, "The task
-// table", tells how to read it from another language.
+// The task table as it lies in shared memory: plain data, fixed offsets, no pointer, no lock, no secret and
+// nothing derived from one. One process writes (keyd); anybody with the descriptor reads.
+// docs/architecture.md, "The task table", tells how to read it from another language.
 //
 //   TableHeader                  one page
 //   inode_index[capacity]        u64: the pidfs inode of the record in slot i, 0 when the slot is free
 //   pid_index[capacity]          u64: pid << 32 | slot + 1, 0 when free
 //   slots[capacity]              TaskSlot
 //
-// Both indexes are buckets of kBucketWidth entries: a key lives in the bucket that its hash names and nowhere else,
-// so there are no probing chains and no tombstones, and a full bucket is a refusal.
+// Both indexes are buckets of kBucketWidth entries: a key lives in the bucket that its hash names and nowhere
+// else, so there are no probing chains and no tombstones, and a full bucket is a refusal.
 #pragma once
 
 #include <array>
@@ -51,9 +51,9 @@ enum class Reason : std::uint8_t {
   kExec,                // it executed another program
   kCredentialsChanged,  // a uid, gid or capability of it changed
   kAdministrator,
-  kPlanExpired,         // a planned exec did not come or was not adopted in time
-  kWatchLost,           // exec events were lost: nobody can say what it executes
-  kShutdown,            // keyd stopped
+  kPlanExpired,  // a planned exec did not come or was not adopted in time
+  kWatchLost,    // exec events were lost: nobody can say what it executes
+  kShutdown,     // keyd stopped
 };
 
 enum class Scheme : std::uint8_t { kNone, kChallenge, kKryptoknight, kSrp };
@@ -65,7 +65,8 @@ enum class Tier : std::uint8_t { kNone, kPidfd, kWatch, kKernelTgid, kKernel };
 // How soon a record falls after its cause.
 enum class Revocation : std::uint8_t {
   kNever,
-  kCooperative,   // within moments, as long as the process keeps its connection close-on-exec (libkeyclient does)
+  kCooperative,   // within moments, as long as the process keeps its connection close-on-exec (libkeyclient
+                  // does)
   kOnContact,     // when the process next speaks to keyd, or a reader checks
   kAsynchronous,  // within moments, by keyd
   kSynchronous,   // before the system call that caused it returns
@@ -93,10 +94,10 @@ struct StateWord {
 
 // What a record says beside its state word. Times are CLOCK_BOOTTIME nanoseconds, 0 for "not yet".
 struct TaskRecord {
-  std::uint64_t inode = 0;  // pidfs inode: the process
-  std::uint32_t pid = 0;    // in keyd's pid namespace; for people
-  std::uint32_t uid = 0, gid = 0;  // effective, when the record was made
-  std::uint32_t host = 0;   // 0: this host
+  std::uint64_t inode = 0;            // pidfs inode: the process
+  std::uint32_t pid = 0;              // in keyd's pid namespace; for people
+  std::uint32_t uid = 0, gid = 0;     // effective, when the record was made
+  std::uint32_t host = 0;             // 0: this host
   std::uint32_t exec_generation = 0;  // planned execs it has survived
   Scheme scheme = Scheme::kNone;
   Suite suite = Suite::kNone;
@@ -130,17 +131,17 @@ static_assert(sizeof(TaskSlot) == 192 && std::atomic<std::uint64_t>::is_always_l
 struct TableHeader {
   std::uint64_t magic;
   std::uint32_t version;
-  std::uint32_t capacity;          // slots; a power of two and a multiple of kBucketWidth
-  std::uint64_t pid_namespace;     // nsfs inodes of keyd's own namespaces: pids and uids are numbers of these
+  std::uint32_t capacity;       // slots; a power of two and a multiple of kBucketWidth
+  std::uint64_t pid_namespace;  // nsfs inodes of keyd's own namespaces: pids and uids are numbers of these
   std::uint64_t user_namespace;
-  std::uint64_t keyd_inode;        // pidfs inode of the writer
+  std::uint64_t keyd_inode;  // pidfs inode of the writer
   std::uint32_t keyd_pid;
   Tier tier;
-  Strength strength;               // of this tier
+  Strength strength;                       // of this tier
   std::atomic<std::uint64_t> alive_until;  // CLOCK_BOOTTIME ns; past it, or 0, nothing in the table counts
   std::atomic<std::uint64_t> used;         // slots in use
-  std::atomic<std::uint64_t> changes;      // grows by one when a record comes, goes, or changes state or flags;
-                                           // its low 32 bits are a futex that is woken then
+  std::atomic<std::uint64_t> changes;  // grows by one when a record comes, goes, or changes state or flags;
+                                       // its low 32 bits are a futex that is woken then
 };
 static_assert(offsetof(TableHeader, alive_until) == 48 && sizeof(TableHeader) == 72);
 
@@ -165,7 +166,8 @@ struct TableArrays {
   static TableArrays at(void* base, std::size_t capacity) {
     auto* const start = static_cast<std::uint8_t*>(base);
     auto* const index = reinterpret_cast<std::atomic<std::uint64_t>*>(start + kHeaderSize);
-    return {static_cast<TableHeader*>(base), index, index + capacity, reinterpret_cast<TaskSlot*>(index + 2 * capacity)};
+    return {static_cast<TableHeader*>(base), index, index + capacity,
+            reinterpret_cast<TaskSlot*>(index + 2 * capacity)};
   }
 };
 

@@ -1,4 +1,5 @@
-// Protocol buffer messages to octets and back, with the version and size rules applied before anything is looked at.
+// Protocol buffer messages to octets and back, with the version and size rules applied before anything is
+// looked at.
 #pragma once
 
 #include "core/base/bytes.h"
@@ -11,8 +12,8 @@ namespace keyd::wire {
 
 enum class Decoded { kMessage, kMalformed, kOtherVersion };
 
-// Parses a packet. kOtherVersion: well-formed, but of a version that we do not speak. A message without a body
-// decodes; the reader of the body refuses it.
+// Parses a packet. kOtherVersion: well-formed, but of a version that we do not speak. A message without a
+// body decodes; the reader of the body refuses it.
 [[nodiscard]] Decoded decode(ByteView packet, ClientPacket& out);
 [[nodiscard]] Decoded decode(ByteView packet, ServerPacket& out);
 [[nodiscard]] Decoded decode(ByteView packet, AdminRequest& out);
@@ -24,8 +25,8 @@ enum class Decoded { kMessage, kMalformed, kOtherVersion };
 [[nodiscard]] Bytes encode(AdminRequest& packet);
 [[nodiscard]] Bytes encode(AdminReply& packet);
 
-// The plaintext of a session record: be32(length of message) | message | payload. The payload may be a secret, so
-// the whole lies in locked memory.
+// The plaintext of a session record: be32(length of message) | message | payload. The payload may be a
+// secret, so the whole lies in locked memory.
 [[nodiscard]] secret::SecretBuffer encode_session(const SessionRequest& message, ByteView payload);
 [[nodiscard]] secret::SecretBuffer encode_session(const SessionReply& message, ByteView payload);
 

@@ -13,7 +13,8 @@
 namespace keyd::wire {
 namespace {
 
-// Room for one ucred, one pidfd and a few descriptors somebody might pass; more is truncated and closed by the kernel.
+// Room for one ucred, one pidfd and a few descriptors somebody might pass; more is truncated and closed by
+// the kernel.
 constexpr std::size_t kControlSize =
     CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(int)) + CMSG_SPACE(4 * sizeof(int));
 

@@ -1,5 +1,5 @@
-// One packet of a Unix SOCK_SEQPACKET socket, sent or received whole, with what the kernel says about its sender.
-// Used by both ends. Never blocks longer than the socket's own mode does.
+// One packet of a Unix SOCK_SEQPACKET socket, sent or received whole, with what the kernel says about its
+// sender. Used by both ends. Never blocks longer than the socket's own mode does.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,8 @@
 
 namespace keyd::wire {
 
-// Who sent a packet, in the kernel's words (SO_PASSCRED, SO_PASSPIDFD). Not yet judged: see kernel/peer_identity.h.
+// Who sent a packet, in the kernel's words (SO_PASSCRED, SO_PASSPIDFD). Not yet judged: see
+// kernel/peer_identity.h.
 struct SenderMark {
   bool has_credentials = false;
   std::int32_t pid = 0;

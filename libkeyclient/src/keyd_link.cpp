@@ -14,10 +14,12 @@ Outcome<KeydLink> KeydLink::connect(const Target& target) {
   const std::string path = target.runtime_dir + "/keyd.sock";
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return failed(KEYCLIENT_INVALID, "the runtime directory's name is too long for a socket");
+  if (path.size() >= sizeof address.sun_path)
+    return failed(KEYCLIENT_INVALID, "the runtime directory's name is too long for a socket");
   path.copy(address.sun_path, path.size());
   UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket.valid()) return failed(KEYCLIENT_BUSY, std::string("cannot make a socket: ") + std::strerror(errno));
+  if (!socket.valid())
+    return failed(KEYCLIENT_BUSY, std::string("cannot make a socket: ") + std::strerror(errno));
   const std::uint64_t deadline = boot_now() + target.timeout_ms * kMillisecond;
   while (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     // EAGAIN: keyd's backlog is full; it will not be for long.
@@ -25,7 +27,8 @@ Outcome<KeydLink> KeydLink::connect(const Target& target) {
       ::poll(nullptr, 0, 2);
       continue;
     }
-    return failed(KEYCLIENT_UNREACHABLE, "cannot reach keyd at " + escape(path) + ": " + std::strerror(errno) + "; is keyd running?");
+    return failed(KEYCLIENT_UNREACHABLE, "cannot reach keyd at " + escape(path) + ": " +
+                                             std::strerror(errno) + "; is keyd running?");
   }
   return KeydLink(std::move(socket), target.timeout_ms);
 }
@@ -37,7 +40,8 @@ Outcome<void> KeydLink::wait_for(short events, std::uint64_t deadline) {
     pollfd entry{socket_.get(), events, 0};
     const int ready = ::poll(&entry, 1, static_cast<int>((deadline - now) / kMillisecond) + 1);
     if (ready > 0) return {};
-    if (ready < 0 && errno != EINTR) return failed(KEYCLIENT_INTERNAL, std::string("poll: ") + std::strerror(errno));
+    if (ready < 0 && errno != EINTR)
+      return failed(KEYCLIENT_INTERNAL, std::string("poll: ") + std::strerror(errno));
   }
 }
 
@@ -59,9 +63,13 @@ Outcome<std::optional<ServerAnswer>> KeydLink::poll() {
       usable_ = true;
       return answer;
     case wire::ReceiveOutcome::kEnd:
-      return failed(KEYCLIENT_GONE, "keyd has closed the connection: it was restarted, or has ended the session; authenticate again");
+      return failed(
+          KEYCLIENT_GONE,
+          "keyd has closed the connection: it was restarted, or has ended the session; authenticate again");
     case wire::ReceiveOutcome::kTooLong: return failed(KEYCLIENT_INVALID, "keyd's answer is too long");
-    default: return failed(KEYCLIENT_INTERNAL, std::string("cannot receive from keyd: ") + std::strerror(received.system));
+    default:
+      return failed(KEYCLIENT_INTERNAL,
+                    std::string("cannot receive from keyd: ") + std::strerror(received.system));
   }
 }
 

@@ -32,13 +32,13 @@ class KeydLink {
   // Over a socket that is connected already (after a planned exec).
   KeydLink(UniqueFd socket, std::uint32_t timeout_ms) : socket_(std::move(socket)), timeout_ms_(timeout_ms) {}
 
-  // The two halves of ask(), neither waiting: send() is false when the packet did not leave at once; poll() gives
-  // nothing while there is no answer yet.
+  // The two halves of ask(), neither waiting: send() is false when the packet did not leave at once; poll()
+  // gives nothing while there is no answer yet.
   [[nodiscard]] bool send(ByteView packet);
   [[nodiscard]] Outcome<std::optional<ServerAnswer>> poll();
 
-  // Sends a packet and waits for keyd's answer. KEYCLIENT_GONE when keyd has closed the connection; an answer that
-  // it left before closing is still delivered.
+  // Sends a packet and waits for keyd's answer. KEYCLIENT_GONE when keyd has closed the connection; an answer
+  // that it left before closing is still delivered.
   [[nodiscard]] Outcome<ServerAnswer> ask(ByteView packet);
 
   [[nodiscard]] int descriptor() const { return socket_.get(); }

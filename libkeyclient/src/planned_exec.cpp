@@ -75,7 +75,8 @@ Outcome<void> keep_over_exec(int fd) {
 
 Outcome<Inherited> take_inherited(std::size_t handover_size) {
   const char* const variable = ::secure_getenv(kSessionVariable);
-  if (variable == nullptr) return failed(KEYCLIENT_NOT_FOUND, "no session was left to this program (KEYD_SESSION is not set)");
+  if (variable == nullptr)
+    return failed(KEYCLIENT_NOT_FOUND, "no session was left to this program (KEYD_SESSION is not set)");
   int socket = -1, keys = -1;
   const bool well_formed = parse(variable, socket, keys);
   ::unsetenv(kSessionVariable);

@@ -21,8 +21,9 @@ struct Inherited {
   UniqueFd socket;
   secret::SecretBuffer handover;
 };
-// Takes the descriptors that KEYD_SESSION names, close-on-exec from now on, reads and closes the keys, and removes the
-// variable. KEYCLIENT_NOT_FOUND when there is no such variable, KEYCLIENT_INVALID when it does not name them.
+// Takes the descriptors that KEYD_SESSION names, close-on-exec from now on, reads and closes the keys, and
+// removes the variable. KEYCLIENT_NOT_FOUND when there is no such variable, KEYCLIENT_INVALID when it does
+// not name them.
 [[nodiscard]] Outcome<Inherited> take_inherited(std::size_t handover_size);
 
 }  // namespace keyd::client

@@ -65,7 +65,8 @@ Outcome<Session> Session::adopt(KeydLink link, ByteView handover) {
   }
   auto channel = exchange::SecureChannel::take_over(handover.subspan(16 + wire::kSessionIdSize));
   if (!channel) return failed(KEYCLIENT_INVALID, "what KEYD_SESSION names is no session");
-  Session session(std::move(link), std::move(*channel), std::string(text_of(handover.subspan(16, wire::kSessionIdSize))));
+  Session session(std::move(link), std::move(*channel),
+                  std::string(text_of(handover.subspan(16, wire::kSessionIdSize))));
   const auto fresh = draw_fresh();
   if (!fresh) return std::unexpected(fresh.error());
   wire::SessionRequest request;
@@ -88,7 +89,8 @@ Outcome<Session::Reply> Session::ask_once(const wire::SessionRequest& request, B
   auto answer = link_.ask(wire::encode(packet));
   if (!answer) return std::unexpected(answer.error());
   if (answer->message.has_refused()) {
-    // Outside the channel keyd refuses only what ends the session; anybody's words, so no more than that is believed.
+    // Outside the channel keyd refuses only what ends the session; anybody's words, so no more than that is
+    // believed.
     Failure refusal = failure_of(answer->message.refused());
     refusal.status = KEYCLIENT_GONE;
     return std::unexpected(std::move(refusal));

@@ -23,10 +23,12 @@ struct Login {
 
 class Session {
  public:
-  // Runs the exchange on `link`, which goes into the session when it succeeds and stays the caller's when not.
-  // `renews`: the id of the session that it renews, or empty. `password` is filled from the login when it is empty.
-  [[nodiscard]] static Outcome<Session> authenticate(KeydLink& link, const std::string& server_name, const Login& login,
-                                                     const std::string& renews, secret::SecretBuffer& password);
+  // Runs the exchange on `link`, which goes into the session when it succeeds and stays the caller's when
+  // not. `renews`: the id of the session that it renews, or empty. `password` is filled from the login when
+  // it is empty.
+  [[nodiscard]] static Outcome<Session> authenticate(KeydLink& link, const std::string& server_name,
+                                                     const Login& login, const std::string& renews,
+                                                     secret::SecretBuffer& password);
   // Takes over what hand_over() gave, in the image after a planned exec.
   [[nodiscard]] static Outcome<Session> adopt(KeydLink link, ByteView handover);
 
@@ -44,7 +46,8 @@ class Session {
   // To run a renewal on. This session stays as it is when that fails.
   [[nodiscard]] KeydLink& link() { return link_; }
 
-  static constexpr std::size_t kHandoverSize = 16 + wire::kSessionIdSize + exchange::SecureChannel::kHandoverSize;
+  static constexpr std::size_t kHandoverSize =
+      16 + wire::kSessionIdSize + exchange::SecureChannel::kHandoverSize;
 
  private:
   Session(KeydLink link, exchange::SecureChannel channel, std::string id)

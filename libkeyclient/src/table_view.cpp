@@ -19,7 +19,8 @@ Outcome<const table::TableReader*> TableView::current() {
   if (reader != nullptr && !reader->stale()) return reader;
   if (reader == nullptr) {
     const std::lock_guard lock(mutex_);
-    if (const table::TableReader* const meanwhile = current_.load(std::memory_order_acquire)) return meanwhile;
+    if (const table::TableReader* const meanwhile = current_.load(std::memory_order_acquire))
+      return meanwhile;
     return fetch();
   }
   if (std::unique_lock lock(mutex_, std::try_to_lock); lock) refresh();

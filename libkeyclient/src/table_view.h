@@ -1,5 +1,5 @@
-// keyd's task table as this process sees it: fetched once, fetched anew after a restart of keyd. Look-ups are free of
-// locks and system calls; several threads may make them.
+// keyd's task table as this process sees it: fetched once, fetched anew after a restart of keyd. Look-ups are
+// free of locks and system calls; several threads may make them.
 #pragma once
 
 #include <atomic>
@@ -17,9 +17,10 @@ class TableView {
  public:
   explicit TableView(const Target& target) : target_(target) {}
 
-  // The table as far as it is known. The very first call fetches it from keyd, within the target's timeout. After that
-  // nothing waits: while the table is stale, calls look now and then whether a new keyd has answered, and give the stale
-  // one meanwhile, for its readers say so themselves. Never null, and valid as long as this view.
+  // The table as far as it is known. The very first call fetches it from keyd, within the target's timeout.
+  // After that nothing waits: while the table is stale, calls look now and then whether a new keyd has
+  // answered, and give the stale one meanwhile, for its readers say so themselves. Never null, and valid as
+  // long as this view.
   [[nodiscard]] Outcome<const table::TableReader*> current();
 
  private:

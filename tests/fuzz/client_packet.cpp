@@ -35,8 +35,7 @@ void converse(ByteView input) {
           must(!server.confirm().has_value());
         }
         break;
-      default:
-        break;
+      default: break;
     }
   }
 }

@@ -31,8 +31,7 @@ void converse(int variant, ByteView input) {
         must(!client.finish(octets, bytes_of(packet.finished())).has_value());
         break;
       }
-      default:
-        break;
+      default: break;
     }
   }
 }

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-
 #include <nlohmann/json.hpp>
 
 #include "tests/support/forked.h"
@@ -66,8 +65,9 @@ TEST_F(Admin, ListsManyUsersInOrderAcrossPages) {
 }
 
 TEST_F(Admin, RefusesNamesThatWouldFoolATerminalAndShowsThemEscaped) {
-  for (const std::string name : {"a\nb", "a\x1b[31m", "\xe2\x80\xae"
-                                                      "evil",
+  for (const std::string name : {"a\nb", "a\x1b[31m",
+                                 "\xe2\x80\xae"
+                                 "evil",
                                  "", " lead", "-dash", "\xff"}) {
     const auto result = keyd_.keyadm({"user", "add", "--password-fd", "0", "--", name}, "pw\n");
     EXPECT_NE(result.exit_code, 0);
@@ -84,12 +84,16 @@ TEST_F(Admin, RefusesWhatMakesNoSense) {
   keyd_.enrol("alice", "right");
   refused(keyd_.keyadm({"user", "add", "alice", "--password-fd", "0"}, "again\n"), 1, "enrolled already");
   refused(keyd_.keyadm({"user", "add", "bob", "--password-fd", "0"}, ""), 1, "empty");
-  refused(keyd_.keyadm({"user", "add", "bob", "--password-fd", "0"}, std::string(1025, 'x') + "\n"), 1, "longer than 1024");
-  refused(keyd_.keyadm({"user", "add", "bob", "--scheme", "rot13", "--password-fd", "0"}, "pw\n"), 1, "rot13");
+  refused(keyd_.keyadm({"user", "add", "bob", "--password-fd", "0"}, std::string(1025, 'x') + "\n"), 1,
+          "longer than 1024");
+  refused(keyd_.keyadm({"user", "add", "bob", "--scheme", "rot13", "--password-fd", "0"}, "pw\n"), 1,
+          "rot13");
   refused(keyd_.keyadm({"user", "passwd", "nosuch", "--password-fd", "0"}, "pw\n"), 1, "no user");
   refused(keyd_.keyadm({"credential", "set", "nosuch", "token", "--value-fd", "0"}, "v"), 1, "no user");
-  refused(keyd_.keyadm({"credential", "set", "alice", "a\nb", "--value-fd", "0"}, "v"), 1, "no credential name");
-  refused(keyd_.keyadm({"credential", "set", "alice", "big", "--value-fd", "0"}, std::string(65537, 'x')), 1, "longer than 65536");
+  refused(keyd_.keyadm({"credential", "set", "alice", "a\nb", "--value-fd", "0"}, "v"), 1,
+          "no credential name");
+  refused(keyd_.keyadm({"credential", "set", "alice", "big", "--value-fd", "0"}, std::string(65537, 'x')), 1,
+          "longer than 65536");
   refused(keyd_.keyadm({"credential", "remove", "alice", "none"}), 1, "no credential");
   refused(keyd_.keyadm({"user", "frobnicate"}), 2, "--help");
   refused(keyd_.keyadm({"revoke", "not-a-pid"}), 2, "PID");
@@ -106,7 +110,10 @@ TEST_F(Admin, ManagesCredentialsWithoutEverShowingTheirValues) {
   ASSERT_EQ(json["credentials"].size(), 1u);
   EXPECT_EQ(json["credentials"][0]["size"], 10);
   EXPECT_EQ(keyd_.keyadm({"credential", "remove", "alice", "token"}).exit_code, 0);
-  EXPECT_EQ(nlohmann::json::parse(keyd_.keyadm({"credential", "list", "alice", "-o", "json"}).out)["credentials"].size(), 0u);
+  EXPECT_EQ(
+      nlohmann::json::parse(keyd_.keyadm({"credential", "list", "alice", "-o", "json"}).out)["credentials"]
+          .size(),
+      0u);
   EXPECT_EQ(keyd_.log().find("value-"), std::string::npos);
 }
 
@@ -146,7 +153,10 @@ TEST_F(Admin, StrangersAreNotLetIn) {
     RawClient raw(keyd_.runtime_dir(), "admin.sock");
     const auto answer = raw.receive();
     wire::AdminReply reply;
-    return answer && wire::decode(*answer, reply) == wire::Decoded::kMessage && reply.has_refused() && raw.closed_within(2) ? 0 : 2;
+    return answer && wire::decode(*answer, reply) == wire::Decoded::kMessage && reply.has_refused() &&
+                   raw.closed_within(2)
+               ? 0
+               : 2;
   });
   EXPECT_EQ(bold.wait(), 0);
 }
@@ -156,7 +166,8 @@ TEST(AdminGroup, MembersMayAdminister) {
   PrivateKeyd keyd("[daemon]\nadmin_group = \"adm\"\n");
   ASSERT_TRUE(keyd.start()) << keyd.log();
   const auto health = [&](const std::string& groups) {
-    return run({"/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", groups == "none" ? "--clear-groups" : "--groups=" + groups, program("keyadm"),
+    return run({"/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534",
+                groups == "none" ? "--clear-groups" : "--groups=" + groups, program("keyadm"),
                 "--runtime-dir", keyd.runtime_dir(), "health"})
         .exit_code;
   };

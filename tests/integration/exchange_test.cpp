@@ -1,4 +1,5 @@
-// The challenge exchange against a real keyd: what is marked when, what is denied, and that it is denied alike.
+// The challenge exchange against a real keyd: what is marked when, what is denied, and that it is denied
+// alike.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
@@ -45,8 +46,8 @@ TEST_F(Exchange, MarksTheProcessPendingThenCompleteAndForgetsItWhenItIsKilled) {
   EXPECT_EQ(task["suite"], "modern");
   EXPECT_EQ(task["pid"], client.pid());
   EXPECT_EQ(task["uid"], ::getuid());
-  for (const char* field : {"inode", "exec_generation", "host", "gid", "reason", "tier", "session", "pending_since", "complete_since",
-                            "expires", "records", "bytes", "command"}) {
+  for (const char* field : {"inode", "exec_generation", "host", "gid", "reason", "tier", "session",
+                            "pending_since", "complete_since", "expires", "records", "bytes", "command"}) {
     EXPECT_TRUE(task.contains(field)) << field;
   }
   client.kill();
@@ -67,7 +68,8 @@ TEST_F(Exchange, DeniesAWrongPasswordAnUnknownUserAndADisabledOneWithTheSameOcte
   keyd_.enrol("carol", "right");
   ASSERT_EQ(keyd_.keyadm({"user", "disable", "carol"}).exit_code, 0);
   std::vector<std::pair<Bytes, std::size_t>> answers;
-  for (const auto& [user, password] : {std::pair{"alice", "wrong"}, std::pair{"nosuch", "right"}, std::pair{"carol", "right"}}) {
+  for (const auto& [user, password] :
+       {std::pair{"alice", "wrong"}, std::pair{"nosuch", "right"}, std::pair{"carol", "right"}}) {
     RawClient raw(keyd_.runtime_dir());
     ASSERT_TRUE(raw.start(RawClient::choice(user))) << user;
     const std::size_t numbers = raw.last_packet.ByteSizeLong();
@@ -121,7 +123,8 @@ TEST_F(Exchange, RefusesAClientThatWasToReachAnotherServer) {
   EXPECT_EQ(raw.last_packet.refused().code(), wire::REFUSAL_WRONG_SERVER);
 }
 
-wire::ChallengeStart historic(const std::string& user, wire::Transform transform, std::uint32_t bits, std::uint32_t keys) {
+wire::ChallengeStart historic(const std::string& user, wire::Transform transform, std::uint32_t bits,
+                              std::uint32_t keys) {
   auto choice = RawClient::choice(user);
   choice.set_suite(wire::SUITE_HISTORIC);
   choice.set_transform(transform);
@@ -133,7 +136,8 @@ wire::ChallengeStart historic(const std::string& user, wire::Transform transform
 // Claims 4, 5, 8, 9 and their twins, end to end.
 TEST_F(Exchange, HistoricSuiteWorksInEveryTransformAndIsMarkedHistoric) {
   keyd_.enrol("olaf", "right", {"--allow-historic"});
-  for (const auto transform : {wire::TRANSFORM_MD5, wire::TRANSFORM_HMAC_MD5, wire::TRANSFORM_KEYED_MD5_RFC1828}) {
+  for (const auto transform :
+       {wire::TRANSFORM_MD5, wire::TRANSFORM_HMAC_MD5, wire::TRANSFORM_KEYED_MD5_RFC1828}) {
     for (const std::uint32_t bits : {16u, 128u, 256u}) {
       for (const std::uint32_t keys : {1u, 2u}) {
         Forked client([&](Forked::Child& child) {
@@ -146,7 +150,8 @@ TEST_F(Exchange, HistoricSuiteWorksInEveryTransformAndIsMarkedHistoric) {
           return 0;
         });
         ASSERT_EQ(client.hear(), "in") << transform << " " << bits << " " << keys;
-        const auto shown = nlohmann::json::parse(keyd_.keystat({std::to_string(client.pid()), "-o", "json"}).out);
+        const auto shown =
+            nlohmann::json::parse(keyd_.keystat({std::to_string(client.pid()), "-o", "json"}).out);
         EXPECT_EQ(shown["tasks"][0]["suite"], "historic");
         client.say("end");
         EXPECT_EQ(client.wait(), 0);
@@ -157,7 +162,8 @@ TEST_F(Exchange, HistoricSuiteWorksInEveryTransformAndIsMarkedHistoric) {
 
 TEST_F(Exchange, HistoricSuiteIsDeniedToAUserItWasNotAllowed) {
   RawClient raw(keyd_.runtime_dir());
-  ASSERT_TRUE(raw.start(historic("alice", wire::TRANSFORM_HMAC_MD5, 16, 2)));  // nothing about the user shows yet
+  ASSERT_TRUE(
+      raw.start(historic("alice", wire::TRANSFORM_HMAC_MD5, 16, 2)));  // nothing about the user shows yet
   EXPECT_FALSE(raw.prove("right"));
   EXPECT_TRUE(raw.last_packet.has_denied());
   EXPECT_NE(keyd_.log().find("historic-not-allowed"), std::string::npos);
@@ -173,7 +179,8 @@ TEST(ExchangePolicy, HistoricSuiteIsOffByDefaultForEverybody) {
   EXPECT_EQ(keyd.state_of(::getpid()), "");
 }
 
-// Claim 14: the password stays in keyd's memory as such; that this changes nothing for the client is what shows.
+// Claim 14: the password stays in keyd's memory as such; that this changes nothing for the client is what
+// shows.
 TEST(ExchangePolicy, ResidentPasswordsServeHistoricUsersAndFollowAChange) {
   PrivateKeyd keyd("[historic]\nenabled = true\nresident_passwords = true\n");
   ASSERT_TRUE(keyd.start());
@@ -258,7 +265,8 @@ TEST_F(Exchange, DoesNotCompleteForAUserDisabledBetweenChallengeAndProof) {
 }
 
 TEST_F(Exchange, FailsWhenTheProcessExecutesBetweenChallengeAndProof) {
-  // Its socket is close-on-exec, as the library's is: in tier pidfd that is what tells, in tier watch the exec itself.
+  // Its socket is close-on-exec, as the library's is: in tier pidfd that is what tells, in tier watch the
+  // exec itself.
   Forked client([&](Forked::Child& child) {
     RawClient raw(keyd_.runtime_dir());
     if (!raw.start(RawClient::choice("alice"))) return 1;

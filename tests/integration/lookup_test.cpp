@@ -42,7 +42,9 @@ class Lookup : public ::testing::Test {
     EXPECT_EQ(process->hear(), "in");
     return process;
   }
-  keyclient_status by_pid(pid_t pid) { return keyclient_lookup_pid(client_, static_cast<std::uint32_t>(pid), &who_); }
+  keyclient_status by_pid(pid_t pid) {
+    return keyclient_lookup_pid(client_, static_cast<std::uint32_t>(pid), &who_);
+  }
 
   PrivateKeyd keyd_;
   keyclient_t* client_ = nullptr;
@@ -153,7 +155,8 @@ TEST_F(Lookup, ADeadKeydsTableCountsForNothing) {
   }
   EXPECT_EQ(status, KEYCLIENT_UNKNOWN);
   ASSERT_TRUE(keyd_.start());
-  for (int i = 0; i < 100 && status == KEYCLIENT_UNKNOWN; ++i) {  // look-ups find the new table without waiting for it
+  for (int i = 0; i < 100 && status == KEYCLIENT_UNKNOWN;
+       ++i) {  // look-ups find the new table without waiting for it
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     status = by_pid(process->pid());
   }

@@ -1,5 +1,5 @@
-// Packets that nobody should send, tables that are full, and peers that misbehave: a clear refusal, nothing crashed,
-// and the next client served as if nothing had been.
+// Packets that nobody should send, tables that are full, and peers that misbehave: a clear refusal, nothing
+// crashed, and the next client served as if nothing had been.
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -106,7 +106,8 @@ TEST_F(Misuse, AChangedOfferIsAFailedExchange) {
   const auto answer = raw.receive();
   wire::ServerPacket message;
   ASSERT_TRUE(answer && wire::decode(*answer, message) == wire::Decoded::kMessage);
-  EXPECT_FALSE(machine.take_numbers(*answer, message.challenge_numbers()));  // one number where two were asked for
+  EXPECT_FALSE(
+      machine.take_numbers(*answer, message.challenge_numbers()));  // one number where two were asked for
 }
 
 TEST_F(Misuse, ARecordThatIsRepeatedEndsTheSession) {
@@ -171,7 +172,8 @@ TEST_F(Misuse, AFullTableRefusesAndServesAgainWhenThereIsRoom) {
   EXPECT_EQ(in, 16);
   EXPECT_EQ(busy, 4);
   clients.clear();
-  for (int i = 0; i < 100 && keyd_.keystat({"-o", "json"}).out.find("\"used\": 0") == std::string::npos; ++i) ::usleep(10000);
+  for (int i = 0; i < 100 && keyd_.keystat({"-o", "json"}).out.find("\"used\": 0") == std::string::npos; ++i)
+    ::usleep(10000);
 }
 
 TEST_F(Misuse, APeerThatDoesNotReadHoldsUpNobodyElse) {

@@ -20,20 +20,23 @@ bool watch_is_here() {
 class PlannedExec : public ::testing::Test {
  protected:
   void start(const std::string& tier) {
-    keyd_ = std::make_unique<PrivateKeyd>("[daemon]\ntier = \"" + tier + "\"\n[session]\nplan_deadline = 1\n");
+    keyd_ =
+        std::make_unique<PrivateKeyd>("[daemon]\ntier = \"" + tier + "\"\n[session]\nplan_deadline = 1\n");
     ASSERT_TRUE(keyd_->start()) << keyd_->log();
     keyd_->enrol("alice", "right");
     keyd_->set_credential("alice", "token", "the-value");
   }
   std::vector<std::string> keyrun(std::vector<std::string> options, std::vector<std::string> command) {
-    std::vector<std::string> arguments{program("keyrun"), "--runtime-dir", keyd_->runtime_dir(), "--user", "alice", "--password-fd", "0"};
+    std::vector<std::string> arguments{
+        program("keyrun"), "--runtime-dir", keyd_->runtime_dir(), "--user", "alice", "--password-fd", "0"};
     arguments.insert(arguments.end(), options.begin(), options.end());
     arguments.push_back("--");
     arguments.insert(arguments.end(), command.begin(), command.end());
     return arguments;
   }
   nlohmann::json task(pid_t pid) {
-    const auto json = nlohmann::json::parse(keyd_->keystat({std::to_string(pid), "-o", "json"}).out, nullptr, false);
+    const auto json =
+        nlohmann::json::parse(keyd_->keystat({std::to_string(pid), "-o", "json"}).out, nullptr, false);
     return json.is_discarded() || json["tasks"].empty() ? nlohmann::json::object() : json["tasks"][0];
   }
   std::unique_ptr<PrivateKeyd> keyd_;
@@ -42,7 +45,9 @@ class PlannedExec : public ::testing::Test {
 TEST_F(PlannedExec, KeyrunsCommandReadsItsCredentialAndKeepsItsRecordAndASecondExecLosesIt) {
   if (!watch_is_here()) GTEST_SKIP() << "the tier watch needs the proc connector (root, initial namespaces)";
   start("watch");
-  BackgroundProcess command(keyrun({"--credential", "token"}, {"/bin/sh", "-c", "cat <&$KEYD_CREDENTIAL_TOKEN; echo; read line; exec sleep 30"}));
+  BackgroundProcess command(
+      keyrun({"--credential", "token"},
+             {"/bin/sh", "-c", "cat <&$KEYD_CREDENTIAL_TOKEN; echo; read line; exec sleep 30"}));
   command.write("right\n");
   EXPECT_EQ(command.read_line(), "the-value");
   ASSERT_TRUE(keyd_->wait_for_state(command.pid(), "COMPLETE"));
@@ -113,13 +118,15 @@ TEST_F(PlannedExec, ASetUidImageIsNotWhatWasPlanned) {
   const std::string image = keyd_->directory() + "/suid-sleep";
   std::filesystem::copy_file("/bin/sleep", image);
   ASSERT_EQ(::chmod(image.c_str(), 04755), 0);
-  std::vector<std::string> arguments{"/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"};
+  std::vector<std::string> arguments{"/usr/bin/setpriv", "--reuid", "65534",
+                                     "--regid",          "65534",   "--clear-groups"};
   for (const auto& argument : keyrun({}, {image, "30"})) arguments.push_back(argument);
   BackgroundProcess command(arguments);
   command.write("right\n");
   EXPECT_TRUE(keyd_->wait_for_state(command.pid(), "REVOKED"));
   const auto result = run({"/bin/ps", "-o", "euid=", "-p", std::to_string(command.pid())});
-  EXPECT_NE(result.out.find(" 0"), std::string::npos) << "the image did not become set-uid; the test shows nothing: " << result.out;
+  EXPECT_NE(result.out.find(" 0"), std::string::npos)
+      << "the image did not become set-uid; the test shows nothing: " << result.out;
 }
 
 TEST_F(PlannedExec, KeyrunRefusesClearlyAndRunsNothing) {
@@ -139,7 +146,8 @@ TEST_F(PlannedExec, KeyrunRefusesClearlyAndRunsNothing) {
   result = run(keyrun({"--suite", "historic"}, {"/bin/echo", "ran"}), "right\n");
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_NE(result.err.find("historic"), std::string::npos);
-  result = run({program("keyrun"), "--runtime-dir", "/nonexistent", "--user", "alice", "--", "/bin/true"}, "");
+  result =
+      run({program("keyrun"), "--runtime-dir", "/nonexistent", "--user", "alice", "--", "/bin/true"}, "");
   EXPECT_EQ(result.exit_code, 3);
 }
 

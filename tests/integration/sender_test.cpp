@@ -133,7 +133,8 @@ TEST_F(Sender, AnUnprivilegedProcessIsKnownByItsOwnUid) {
 
 TEST_F(Sender, DescriptorsThatAPeerPassesAreNotKept) {
   const auto descriptors = [&] {
-    return std::distance(std::filesystem::directory_iterator("/proc/" + std::to_string(keyd_.pid()) + "/fd"), {});
+    return std::distance(std::filesystem::directory_iterator("/proc/" + std::to_string(keyd_.pid()) + "/fd"),
+                         {});
   };
   if (::getuid() != 0) GTEST_SKIP() << "needs root to look into /proc/PID/fd of a process that forbids it";
   const auto before = descriptors();

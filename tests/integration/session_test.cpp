@@ -1,7 +1,6 @@
 // libkeyclient against a real keyd: what a session is for, and how it ends.
 #include <gtest/gtest.h>
 #include <keyclient/keyclient.h>
-#include <keyclient/keyclient.hpp>
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <keyclient/keyclient.hpp>
 #include <thread>
 
 #include "tests/support/forked.h"
@@ -71,7 +71,12 @@ TEST_F(Session, GivesTheUsersCredentialsAndNothingElse) {
   EXPECT_EQ(keyclient_credential(client_, "token", value.data(), &size), KEYCLIENT_TOO_SMALL);
   EXPECT_EQ(size, 3u);
   std::vector<std::string> names;
-  ASSERT_EQ(keyclient_credential_names(client_, [](void* into, const char* name) { static_cast<std::vector<std::string>*>(into)->emplace_back(name); }, &names),
+  ASSERT_EQ(keyclient_credential_names(
+                client_,
+                [](void* into, const char* name) {
+                  static_cast<std::vector<std::string>*>(into)->emplace_back(name);
+                },
+                &names),
             KEYCLIENT_OK);
   EXPECT_EQ(names, std::vector<std::string>{"token"});
 }
@@ -163,9 +168,11 @@ TEST_F(Session, SealsRecordsThatOnlyTheOtherEndOpens) {
   }
   ASSERT_EQ(keyclient_seal(one, text.data(), text.size(), record.data()), KEYCLIENT_OK);
   EXPECT_EQ(keyclient_open_record(stranger, record.data(), record.size(), back.data()), KEYCLIENT_INVALID);
-  EXPECT_EQ(keyclient_open_record(one, record.data(), record.size(), back.data()), KEYCLIENT_INVALID);  // reflected
+  EXPECT_EQ(keyclient_open_record(one, record.data(), record.size(), back.data()),
+            KEYCLIENT_INVALID);  // reflected
   EXPECT_EQ(keyclient_open_record(other, record.data(), record.size(), back.data()), KEYCLIENT_OK);
-  EXPECT_EQ(keyclient_open_record(other, record.data(), record.size(), back.data()), KEYCLIENT_INVALID);  // replayed
+  EXPECT_EQ(keyclient_open_record(other, record.data(), record.size(), back.data()),
+            KEYCLIENT_INVALID);  // replayed
   for (auto* channel : {one, other, stranger}) keyclient_channel_free(channel);
 }
 
@@ -188,7 +195,8 @@ TEST_F(Session, RenewsOnTheSameHandle) {
   const auto wrong = login_of("alice", "wrong");
   EXPECT_EQ(keyclient_authenticate(client_, &wrong), KEYCLIENT_DENIED);
   char c = 'x', back = 0;
-  EXPECT_EQ(keyclient_echo(client_, &c, 1, &back), KEYCLIENT_OK) << "a failed renewal ended the session: " << keyclient_error();
+  EXPECT_EQ(keyclient_echo(client_, &c, 1, &back), KEYCLIENT_OK)
+      << "a failed renewal ended the session: " << keyclient_error();
 }
 
 TEST_F(Session, ARevocationShowsOnTheDescriptorAndInTheNextCall) {

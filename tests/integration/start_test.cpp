@@ -1,7 +1,7 @@
 // Starting and stopping: one keyd a directory, nothing planted there is followed, a clean end leaves nothing.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,7 +24,8 @@ namespace fs = std::filesystem;
 TEST(Start, ASecondKeydOnTheSameDirectoryIsRefusedAndTheFirstGoesOn) {
   PrivateKeyd first;
   ASSERT_TRUE(first.start());
-  const auto second = run({program("keyd"), "-F", "--config", first.config_file(), "--runtime-dir", first.runtime_dir(), "--state-dir", first.directory() + "/other"});
+  const auto second = run({program("keyd"), "-F", "--config", first.config_file(), "--runtime-dir",
+                           first.runtime_dir(), "--state-dir", first.directory() + "/other"});
   EXPECT_EQ(second.exit_code, 1);
   EXPECT_THAT(second.err, HasSubstr("another keyd runs on"));
   EXPECT_EQ(first.keyadm({"health"}).exit_code, 0);
@@ -112,7 +113,8 @@ TEST_F(Planted, ALinkInPlaceOfTheLockIsNotFollowed) {
 
 TEST(Start, ARuntimeDirectoryTooLongForASocketIsToldSo) {
   PrivateKeyd keyd;
-  const auto result = run({program("keyd"), "-F", "--config", keyd.config_file(), "--runtime-dir", keyd.directory() + "/" + std::string(100, 'x'), "--state-dir", keyd.state_dir()});
+  const auto result = run({program("keyd"), "-F", "--config", keyd.config_file(), "--runtime-dir",
+                           keyd.directory() + "/" + std::string(100, 'x'), "--state-dir", keyd.state_dir()});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.err, HasSubstr("longer than a socket's name"));
 }
@@ -125,7 +127,8 @@ TEST(Start, BadOptionsAreUsageErrors) {
 
 TEST(Start, GoesToTheBackgroundWhenNotToldOtherwise) {
   PrivateKeyd keyd;
-  const auto result = run({program("keyd"), "--config", keyd.config_file(), "--runtime-dir", keyd.runtime_dir(), "--state-dir", keyd.state_dir()});
+  const auto result = run({program("keyd"), "--config", keyd.config_file(), "--runtime-dir",
+                           keyd.runtime_dir(), "--state-dir", keyd.state_dir()});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.out, "keyd: ready\n");
   EXPECT_EQ(keyd.keyadm({"health"}).exit_code, 0);
@@ -150,14 +153,17 @@ TEST(Start, AnUnprivilegedKeydRunsInADirectoryOfItsOwnAtATierThatHoldsForOthersP
   if (::getuid() != 0) GTEST_SKIP() << "needs root to become somebody else";
   PrivateKeyd place;
   ASSERT_EQ(::chown(place.directory().c_str(), 65534, 65534), 0);
-  BackgroundProcess keyd({"/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", program("keyd"), "-F", "--runtime-dir",
-                          place.runtime_dir(), "--state-dir", place.state_dir()});
+  BackgroundProcess keyd({"/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+                          program("keyd"), "-F", "--runtime-dir", place.runtime_dir(), "--state-dir",
+                          place.state_dir()});
   EXPECT_EQ(keyd.read_line(), "keyd: ready");
   const bool watch = place.keystat({"-o", "json"}).out.find("\"tier\": \"watch\"") != std::string::npos;
-  // Linux 6.6 and later give process events to everybody. If it says "watch", an exec of another uid's process must
-  // be seen even when that process keeps its connection.
-  const auto added = run({"/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", program("keyadm"), "--runtime-dir",
-                          place.runtime_dir(), "user", "add", "alice", "--password-fd", "0"}, "right\n");
+  // Linux 6.6 and later give process events to everybody. If it says "watch", an exec of another uid's
+  // process must be seen even when that process keeps its connection.
+  const auto added =
+      run({"/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", program("keyadm"),
+           "--runtime-dir", place.runtime_dir(), "user", "add", "alice", "--password-fd", "0"},
+          "right\n");
   ASSERT_EQ(added.exit_code, 0) << added.err;
   Forked client([&](Forked::Child& child) {
     RawClient raw(place.runtime_dir());
@@ -178,7 +184,7 @@ TEST(Start, RunsAsTheAccountOfItsConfigurationAndGivesTheAdminSocketToItsGroup) 
   PrivateKeyd keyd("[daemon]\nuser = \"nobody\"\nadmin_group = \"adm\"\n");
   ASSERT_TRUE(keyd.start()) << keyd.log();
   keyd.enrol("alice", "right");
-  struct stat st {};
+  struct stat st{};
   ASSERT_EQ(::stat((keyd.runtime_dir() + "/admin.sock").c_str(), &st), 0);
   EXPECT_EQ(st.st_uid, 65534u);
   EXPECT_EQ(st.st_mode & 0777, 0660u);
@@ -195,7 +201,8 @@ TEST(Start, HoldsNoCapabilityAndCannotBeInspected) {
   ASSERT_TRUE(keyd.start());
   std::ifstream status("/proc/" + std::to_string(keyd.pid()) + "/status");
   const std::string text((std::istreambuf_iterator<char>(status)), {});
-  for (const char* set : {"CapInh", "CapPrm", "CapEff", "CapAmb"}) EXPECT_THAT(text, HasSubstr(std::string(set) + ":\t0000000000000000\n"));
+  for (const char* set : {"CapInh", "CapPrm", "CapEff", "CapAmb"})
+    EXPECT_THAT(text, HasSubstr(std::string(set) + ":\t0000000000000000\n"));
   EXPECT_THAT(text, HasSubstr("NoNewPrivs:\t1"));
 }
 

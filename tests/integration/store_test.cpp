@@ -141,7 +141,8 @@ TEST_F(Store, ASecretMovedToAnotherUserDoesNotOpen) {
   keyd_.stop();
   // Mallory, who can write the file, gives alice the password that he knows.
   ASSERT_EQ(run({"/usr/bin/sqlite3", database(),
-                 "UPDATE users SET sealed_password = (SELECT sealed_password FROM users WHERE name = 'mallory') WHERE name = 'alice'"})
+                 "UPDATE users SET sealed_password = (SELECT sealed_password FROM users WHERE name = "
+                 "'mallory') WHERE name = 'alice'"})
                 .exit_code,
             0);
   ASSERT_TRUE(keyd_.start()) << keyd_.log();
@@ -162,7 +163,9 @@ TEST_F(Store, AFirstStartInterruptedAnywhereIsCompletedByTheNext) {
     keyd_.enrol("bob", "right");
     keyd_.stop();
   };
-  fresh([&] { std::ofstream(keyd_.state_dir() + "/store.key.new") << "ten octets"; });  // died while writing the key
+  fresh([&] {
+    std::ofstream(keyd_.state_dir() + "/store.key.new") << "ten octets";
+  });  // died while writing the key
   fresh([&] { std::ofstream(keyd_.state_dir() + "/store.key.new") << std::string(32, 'k'); });
   fresh([&] {  // died between the key and the schema
     std::ofstream(keyd_.state_dir() + "/store.key.new") << std::string(32, 'k');
@@ -189,7 +192,8 @@ TEST(StoreOnAFullDisk, RefusesTheChangeKeepsTheRestAndRecoversWithoutARestart) {
   std::ofstream(keyd.state_dir() + "/filler") << std::string(2 << 20, 'x');
   bool full = false;
   for (int i = 0; i < 50 && !full; ++i) {
-    const auto result = keyd.keyadm({"credential", "set", "alice", "c" + std::to_string(i), "--value-fd", "0"}, std::string(30000, 'v'));
+    const auto result = keyd.keyadm(
+        {"credential", "set", "alice", "c" + std::to_string(i), "--value-fd", "0"}, std::string(30000, 'v'));
     full = result.exit_code == 1;
     if (full) {
       EXPECT_THAT(result.err, HasSubstr("full"));

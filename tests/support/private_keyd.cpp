@@ -131,9 +131,10 @@ int BackgroundProcess::wait() {
 }
 
 std::string program(const std::string& name) {
-  for (const char* folder : {"/keyd/", "/tools/keyadm/", "/tools/keyrun/", "/tools/keystat/", "/docs/", "/tests/integration/"}) {
+  for (const char* folder :
+       {"/keyd/", "/tools/keyadm/", "/tools/keyrun/", "/tools/keystat/", "/docs/", "/tests/integration/"}) {
     std::string path = std::string(KEYD_BUILD_DIR) + folder + name;
-    struct stat st {};
+    struct stat st{};
     if (::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode)) return path;
   }
   ADD_FAILURE() << "no program " << name << " in the build";
@@ -158,7 +159,9 @@ bool PrivateKeyd::start() {
   Pipe out;
   const int log_fd = ::open((directory_ + "/log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  pid_ = spawn({program("keyd"), "-F", "--config", config_file(), "--runtime-dir", runtime_dir(), "--state-dir", state_dir()}, null, out.write_end, log_fd);
+  pid_ = spawn({program("keyd"), "-F", "--config", config_file(), "--runtime-dir", runtime_dir(),
+                "--state-dir", state_dir()},
+               null, out.write_end, log_fd);
   ::close(out.write_end);
   ::close(log_fd);
   ::close(null);
@@ -205,14 +208,16 @@ CommandResult PrivateKeyd::keystat(std::vector<std::string> arguments) const {
   return run(arguments);
 }
 
-void PrivateKeyd::enrol(const std::string& user, const std::string& password, std::vector<std::string> more) const {
+void PrivateKeyd::enrol(const std::string& user, const std::string& password,
+                        std::vector<std::string> more) const {
   std::vector<std::string> arguments{"user", "add", user, "--password-fd", "0"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   const auto result = keyadm(arguments, password + "\n");
   ASSERT_EQ(result.exit_code, 0) << result.err;
 }
 
-void PrivateKeyd::set_credential(const std::string& user, const std::string& name, const std::string& value) const {
+void PrivateKeyd::set_credential(const std::string& user, const std::string& name,
+                                 const std::string& value) const {
   const auto result = keyadm({"credential", "set", user, name, "--value-fd", "0"}, value);
   ASSERT_EQ(result.exit_code, 0) << result.err;
 }

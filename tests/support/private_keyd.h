@@ -1,4 +1,5 @@
-// A real keyd in a directory of its own, and the real command-line programs beside it, for the integration tests.
+// A real keyd in a directory of its own, and the real command-line programs beside it, for the integration
+// tests.
 #pragma once
 
 #include <sys/types.h>

@@ -14,10 +14,13 @@ RawClient::RawClient(const std::string& runtime_dir, const std::string& socket)
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   (runtime_dir + "/" + socket).copy(address.sun_path, sizeof address.sun_path - 1);
-  if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) socket_.reset();
+  if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    socket_.reset();
 }
 
-bool RawClient::send(ByteView packet, int descriptor) { return wire::send_packet(socket_.get(), packet, descriptor); }
+bool RawClient::send(ByteView packet, int descriptor) {
+  return wire::send_packet(socket_.get(), packet, descriptor);
+}
 bool RawClient::send(wire::ClientPacket packet) { return send(wire::encode(packet)); }
 
 std::optional<Bytes> RawClient::receive(double seconds) {
@@ -67,7 +70,8 @@ bool RawClient::start(const wire::ChallengeStart& wanted) {
   if (!packet || !send(*packet)) return false;
   const auto answer = receive();
   if (!answer || wire::decode(*answer, last_packet) != wire::Decoded::kMessage) return false;
-  return last_packet.has_challenge_numbers() && machine->take_numbers(*answer, last_packet.challenge_numbers()).has_value();
+  return last_packet.has_challenge_numbers() &&
+         machine->take_numbers(*answer, last_packet.challenge_numbers()).has_value();
 }
 
 Bytes RawClient::proof(const std::string& password) {
@@ -79,7 +83,8 @@ bool RawClient::prove(const std::string& password) {
   const Bytes packet = proof(password);
   if (packet.empty() || !send(packet)) return false;
   const auto answer = receive();
-  if (!answer || wire::decode(*answer, last_packet) != wire::Decoded::kMessage || !last_packet.has_finished()) return false;
+  if (!answer || wire::decode(*answer, last_packet) != wire::Decoded::kMessage || !last_packet.has_finished())
+    return false;
   auto established = machine->finish(*answer, bytes_of(last_packet.finished()));
   if (!established) return false;
   channel.emplace(std::move(*established));

@@ -21,7 +21,8 @@ void add_standard_options(CLI::App& app, const std::string& program, std::string
 void parse_or_exit(CLI::App& app, int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     if (is_utf8(argv[i])) continue;
-    std::fprintf(stderr, "%s: argument \"%s\" is not UTF-8\n", app.get_name().c_str(), escape(argv[i]).c_str());
+    std::fprintf(stderr, "%s: argument \"%s\" is not UTF-8\n", app.get_name().c_str(),
+                 escape(argv[i]).c_str());
     std::exit(kUsage);
   }
   try {

@@ -1,4 +1,5 @@
-// What all command-line programs of keyd have in common: exit codes, --runtime-dir, --version, and one-line errors.
+// What all command-line programs of keyd have in common: exit codes, --runtime-dir, --version, and one-line
+// errors.
 #pragma once
 
 #include <string>

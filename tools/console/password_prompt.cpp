@@ -60,13 +60,15 @@ Result<secret::SecretBuffer> read_secret(int fd, std::size_t limit, bool line) {
   }
   buffer.truncate(have);
   if (have == 0) return fail(Code::kInvalid, "the secret is empty");
-  if (have > limit) return fail(Code::kInvalid, "the secret is longer than " + std::to_string(limit) + " octets");
+  if (have > limit)
+    return fail(Code::kInvalid, "the secret is longer than " + std::to_string(limit) + " octets");
   return buffer;
 }
 
 Result<secret::SecretBuffer> prompt(const std::string& question, std::size_t limit) {
   const UniqueFd terminal(::open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY));
-  if (!terminal.valid()) return fail(Code::kUnreachable, "there is no terminal to ask at; hand the secret over on a descriptor");
+  if (!terminal.valid())
+    return fail(Code::kUnreachable, "there is no terminal to ask at; hand the secret over on a descriptor");
   const NoEcho quiet(terminal.get());
   (void)!::write(terminal.get(), question.data(), question.size());
   auto answer = read_secret(terminal.get(), limit, true);
@@ -83,7 +85,8 @@ Result<secret::SecretBuffer> prompt_twice(const std::string& question, std::size
   if (!first) return first;
   const auto second = prompt("The same again: ", limit);
   if (!second) return std::unexpected(second.error());
-  if (!crypto::constant_time_equal(first->reveal(), second->reveal())) return fail(Code::kRefused, "the two answers differ; nothing was changed");
+  if (!crypto::constant_time_equal(first->reveal(), second->reveal()))
+    return fail(Code::kRefused, "the two answers differ; nothing was changed");
   return first;
 }
 

@@ -13,7 +13,8 @@ Result<AdminLink> AdminLink::connect(const std::string& runtime_dir) {
   const std::string path = runtime_dir + "/admin.sock";
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return fail(Code::kInvalid, "the runtime directory's name is too long for a socket");
+  if (path.size() >= sizeof address.sun_path)
+    return fail(Code::kInvalid, "the runtime directory's name is too long for a socket");
   path.copy(address.sun_path, path.size());
   UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   const timeval patience{30, 0};
@@ -21,9 +22,11 @@ Result<AdminLink> AdminLink::connect(const std::string& runtime_dir) {
   ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     if (errno == EACCES || errno == EPERM) {
-      return fail(Code::kRefused, "only administrators may use " + escape(path) + "; run keyadm as root or as a member of the admin group");
+      return fail(Code::kRefused, "only administrators may use " + escape(path) +
+                                      "; run keyadm as root or as a member of the admin group");
     }
-    return fail_errno(Code::kUnreachable, "cannot reach keyd at " + escape(path) + " (is it running? see --runtime-dir)");
+    return fail_errno(Code::kUnreachable,
+                      "cannot reach keyd at " + escape(path) + " (is it running? see --runtime-dir)");
   }
   return AdminLink(std::move(socket));
 }
@@ -33,20 +36,24 @@ Result<wire::AdminReply> AdminLink::ask(wire::AdminRequest request, const secret
   // A send that fails because keyd has closed leaves what keyd said before it closed to be read.
   bool sent = wire::send_packet(socket_.get(), wire::encode(request));
   if (sent && secret != nullptr) sent = wire::send_packet(socket_.get(), secret->reveal());
-  if (!sent && errno != EPIPE && errno != ECONNRESET) return fail_errno(Code::kUnreachable, "cannot send to keyd");
+  if (!sent && errno != EPIPE && errno != ECONNRESET)
+    return fail_errno(Code::kUnreachable, "cannot send to keyd");
   Bytes buffer(wire::kMaxAdminReply);
   const auto received = wire::receive_packet(socket_.get(), buffer);
   switch (received.outcome) {
     case wire::ReceiveOutcome::kPacket: break;
     case wire::ReceiveOutcome::kWouldBlock: return fail(Code::kDeadline, "keyd did not answer in 30 s");
-    default: return fail(Code::kUnreachable, "keyd has closed the connection; whether it did what was asked, keyadm cannot tell");
+    default:
+      return fail(Code::kUnreachable,
+                  "keyd has closed the connection; whether it did what was asked, keyadm cannot tell");
   }
   wire::AdminReply reply;
   if (wire::decode(ByteView(buffer).first(received.size), reply) != wire::Decoded::kMessage) {
     return fail(Code::kInvalid, "keyd's answer is of another version; use the keyadm that came with it");
   }
   if (reply.has_refused()) {
-    return fail(reply.refused().code() == wire::REFUSAL_NOT_FOUND ? Code::kNotFound : Code::kRefused, escape_line(reply.refused().text()));
+    return fail(reply.refused().code() == wire::REFUSAL_NOT_FOUND ? Code::kNotFound : Code::kRefused,
+                escape_line(reply.refused().text()));
   }
   return reply;
 }

@@ -14,9 +14,10 @@ class AdminLink {
   // kUnreachable: nobody listens. kRefused: not an administrator.
   [[nodiscard]] static Result<AdminLink> connect(const std::string& runtime_dir);
 
-  // Asks, with `secret` in a packet of its own where the request takes one. keyd's refusal is an Error: kNotFound or
-  // kRefused. Waits at most 30 s.
-  [[nodiscard]] Result<wire::AdminReply> ask(wire::AdminRequest request, const secret::SecretBuffer* secret = nullptr);
+  // Asks, with `secret` in a packet of its own where the request takes one. keyd's refusal is an Error:
+  // kNotFound or kRefused. Waits at most 30 s.
+  [[nodiscard]] Result<wire::AdminReply> ask(wire::AdminRequest request,
+                                             const secret::SecretBuffer* secret = nullptr);
 
  private:
   explicit AdminLink(UniqueFd socket) : socket_(std::move(socket)) {}

@@ -26,8 +26,8 @@ void add_credential_commands(CLI::App& app, Invocation& invocation);
 void add_process_commands(CLI::App& app, Invocation& invocation);
 
 // Asks keyd and hands the answer to `show`; errors become one line and an exit code.
-int ask_and(const Invocation& invocation, const wire::AdminRequest& request, const secret::SecretBuffer* secret,
-            const std::function<int(const wire::AdminReply&)>& show);
+int ask_and(const Invocation& invocation, const wire::AdminRequest& request,
+            const secret::SecretBuffer* secret, const std::function<int(const wire::AdminReply&)>& show);
 int complain(const Error& error);
 
 }  // namespace keyd::keyadm

@@ -22,7 +22,8 @@ struct CredentialOptions {
 // From --value-fd every octet counts; at a terminal it is a line.
 Result<secret::SecretBuffer> value_of(const CredentialOptions& options) {
   if (options.value_fd >= 0) return console::read_secret(options.value_fd, wire::kMaxCredential, false);
-  return console::prompt("Value of " + escape(options.name) + " for " + escape(options.user) + ": ", wire::kMaxPassword);
+  return console::prompt("Value of " + escape(options.name) + " for " + escape(options.user) + ": ",
+                         wire::kMaxPassword);
 }
 
 int set_credential(const Invocation& invocation, const CredentialOptions& options) {
@@ -32,7 +33,8 @@ int set_credential(const Invocation& invocation, const CredentialOptions& option
   request.mutable_credential_set()->set_user(options.user);
   request.mutable_credential_set()->set_name(options.name);
   return ask_and(invocation, request, &*value, [&](const wire::AdminReply&) {
-    fmt::print("credential \"{}\" of \"{}\" set ({} octets)\n", escape(options.name), escape(options.user), value->size());
+    fmt::print("credential \"{}\" of \"{}\" set ({} octets)\n", escape(options.name), escape(options.user),
+               value->size());
     return console::kDone;
   });
 }
@@ -41,7 +43,9 @@ int list_credentials(const Invocation& invocation, const CredentialOptions& opti
   wire::AdminRequest request;
   request.mutable_credential_list()->set_name(options.user);
   return ask_and(invocation, request, nullptr, [&](const wire::AdminReply& reply) {
-    const auto when = [](std::uint64_t s) { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(s))); };
+    const auto when = [](std::uint64_t s) {
+      return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(s)));
+    };
     auto all = nlohmann::ordered_json::array();
     if (options.output == "pretty") fmt::print("{:<32} {:>8}  {}\n", "CREDENTIAL", "OCTETS", "CHANGED");
     for (const wire::CredentialRecord& entry : reply.credentials().credentials()) {
@@ -80,21 +84,29 @@ CLI::App* add_command(CLI::App& parent, Invocation& invocation, const char* verb
 }  // namespace
 
 void add_credential_commands(CLI::App& app, Invocation& invocation) {
-  CLI::App& credential = *app.add_subcommand("credential", "named secrets that keyd gives to a user's authenticated processes");
+  CLI::App& credential =
+      *app.add_subcommand("credential", "named secrets that keyd gives to a user's authenticated processes");
   credential.require_subcommand(1);
 
   const auto setting = std::make_shared<CredentialOptions>();
-  CLI::App* const set = add_command(credential, invocation, "set", "store a secret of 1 to 65536 octets", setting, set_credential);
+  CLI::App* const set = add_command(credential, invocation, "set", "store a secret of 1 to 65536 octets",
+                                    setting, set_credential);
   set->add_option("NAME", setting->name, "the credential's name")->required();
-  set->add_option("--value-fd", setting->value_fd, "read the value, every octet of it, from this descriptor; else ask")->check(CLI::NonNegativeNumber);
+  set->add_option("--value-fd", setting->value_fd,
+                  "read the value, every octet of it, from this descriptor; else ask")
+      ->check(CLI::NonNegativeNumber);
 
   const auto listing = std::make_shared<CredentialOptions>();
-  add_command(credential, invocation, "list", "list a user's credentials, without their values", listing, list_credentials)
-      ->add_option("-o,--output", listing->output, "pretty or json")->check(CLI::IsMember({"pretty", "json"}))->capture_default_str();
+  add_command(credential, invocation, "list", "list a user's credentials, without their values", listing,
+              list_credentials)
+      ->add_option("-o,--output", listing->output, "pretty or json")
+      ->check(CLI::IsMember({"pretty", "json"}))
+      ->capture_default_str();
 
   const auto removing = std::make_shared<CredentialOptions>();
   add_command(credential, invocation, "remove", "remove a credential", removing, remove_credential)
-      ->add_option("NAME", removing->name, "the credential's name")->required();
+      ->add_option("NAME", removing->name, "the credential's name")
+      ->required();
 }
 
 }  // namespace keyd::keyadm

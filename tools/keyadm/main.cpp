@@ -6,12 +6,13 @@
 namespace keyd::keyadm {
 
 int complain(const Error& error) {
-  const auto code = error.code == Code::kUnreachable || error.code == Code::kDeadline ? console::kUnreachable : console::kRefused;
+  const auto code = error.code == Code::kUnreachable || error.code == Code::kDeadline ? console::kUnreachable
+                                                                                      : console::kRefused;
   return console::complain("keyadm", error.message(), code);
 }
 
-int ask_and(const Invocation& invocation, const wire::AdminRequest& request, const secret::SecretBuffer* secret,
-            const std::function<int(const wire::AdminReply&)>& show) {
+int ask_and(const Invocation& invocation, const wire::AdminRequest& request,
+            const secret::SecretBuffer* secret, const std::function<int(const wire::AdminReply&)>& show) {
   auto link = AdminLink::connect(invocation.runtime_dir);
   if (!link) return complain(link.error());
   const auto reply = link->ask(request, secret);
@@ -22,7 +23,8 @@ int ask_and(const Invocation& invocation, const wire::AdminRequest& request, con
 }  // namespace keyd::keyadm
 
 int main(int argc, char** argv) {
-  CLI::App app("Administers keyd: who may authenticate, which secrets they get, whose record falls.", "keyadm");
+  CLI::App app("Administers keyd: who may authenticate, which secrets they get, whose record falls.",
+               "keyadm");
   keyd::keyadm::Invocation invocation;
   keyd::console::add_standard_options(app, "keyadm", invocation.runtime_dir);
   app.require_subcommand(1);

@@ -31,11 +31,13 @@ bool parse_process(std::string_view text, wire::RevokeProcess& out) {
 
 int revoke(const Invocation& invocation, const std::string& process, const std::string& user) {
   wire::AdminRequest request;
-  if (process.empty() == user.empty()) return console::complain("keyadm", "name a process (PID[:INODE]) or --user, not both", console::kUsage);
+  if (process.empty() == user.empty())
+    return console::complain("keyadm", "name a process (PID[:INODE]) or --user, not both", console::kUsage);
   if (!user.empty()) {
     request.mutable_revoke_user()->set_name(user);
   } else if (!parse_process(process, *request.mutable_revoke_process())) {
-    return console::complain("keyadm", "\"" + escape(process) + "\" is not PID or PID:INODE", console::kUsage);
+    return console::complain("keyadm", "\"" + escape(process) + "\" is not PID or PID:INODE",
+                             console::kUsage);
   }
   return ask_and(invocation, request, nullptr, [](const wire::AdminReply& reply) {
     const auto count = reply.revoked().count();
@@ -50,12 +52,15 @@ int health(const Invocation& invocation, const std::string& output) {
   return ask_and(invocation, request, nullptr, [&](const wire::AdminReply& reply) {
     const wire::Health& h = reply.health();
     if (output == "json") {
-      const nlohmann::ordered_json json{{"live", true}, {"ready", h.ready()}, {"problem", h.problem()}, {"version", h.version()}, {"tier", h.tier()},
-                                        {"connections", h.connections()}, {"records", h.records()}, {"capacity", h.capacity()}};
+      const nlohmann::ordered_json json{{"live", true},           {"ready", h.ready()},
+                                        {"problem", h.problem()}, {"version", h.version()},
+                                        {"tier", h.tier()},       {"connections", h.connections()},
+                                        {"records", h.records()}, {"capacity", h.capacity()}};
       fmt::print("{}\n", json.dump(2));
     } else {
-      fmt::print("live, {}{}; keyd {}, tier {}, {} connections, {} of {} records\n", h.ready() ? "ready" : "not ready: ",
-                 escape_line(h.problem()), h.version(), h.tier(), h.connections(), h.records(), h.capacity());
+      fmt::print("live, {}{}; keyd {}, tier {}, {} connections, {} of {} records\n",
+                 h.ready() ? "ready" : "not ready: ", escape_line(h.problem()), h.version(), h.tier(),
+                 h.connections(), h.records(), h.capacity());
     }
     return h.ready() ? console::kDone : console::kRefused;
   });
@@ -69,15 +74,23 @@ void add_process_commands(CLI::App& app, Invocation& invocation) {
   };
   const auto options = std::make_shared<Options>();
   CLI::App* const revoking = app.add_subcommand("revoke", "end the session of a process, or all of a user's");
-  revoking->add_option("PID[:INODE]", options->process, "the process; with its pidfs inode it cannot be another one");
+  revoking->add_option("PID[:INODE]", options->process,
+                       "the process; with its pidfs inode it cannot be another one");
   revoking->add_option("--user", options->user, "every process of this user");
   revoking->callback([&invocation, options] {
-    invocation.chosen = [&invocation, options] { return revoke(invocation, options->process, options->user); };
+    invocation.chosen = [&invocation, options] {
+      return revoke(invocation, options->process, options->user);
+    };
   });
 
-  CLI::App* const asking = app.add_subcommand("health", "whether keyd is live and ready (exit 1: live but not ready; 3: not live)");
-  asking->add_option("-o,--output", options->output, "pretty or json")->check(CLI::IsMember({"pretty", "json"}))->capture_default_str();
-  asking->callback([&invocation, options] { invocation.chosen = [&invocation, options] { return health(invocation, options->output); }; });
+  CLI::App* const asking = app.add_subcommand(
+      "health", "whether keyd is live and ready (exit 1: live but not ready; 3: not live)");
+  asking->add_option("-o,--output", options->output, "pretty or json")
+      ->check(CLI::IsMember({"pretty", "json"}))
+      ->capture_default_str();
+  asking->callback([&invocation, options] {
+    invocation.chosen = [&invocation, options] { return health(invocation, options->output); };
+  });
 }
 
 }  // namespace keyd::keyadm

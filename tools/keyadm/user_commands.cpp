@@ -42,11 +42,13 @@ void print_row(const wire::UserRecord& user) {
   std::string schemes;
   for (const std::string& scheme : user.schemes()) schemes += (schemes.empty() ? "" : ",") + scheme;
   fmt::print("{:<24} {:<9} {:<14} {:<9} {:>11}  {}\n", escape(user.name()), user.state(), schemes,
-             user.allow_historic() ? "allowed" : "no", user.credential_count(), when(user.password_changed()));
+             user.allow_historic() ? "allowed" : "no", user.credential_count(),
+             when(user.password_changed()));
 }
 
 void print_heading() {
-  fmt::print("{:<24} {:<9} {:<14} {:<9} {:>11}  {}\n", "USER", "STATE", "SCHEMES", "HISTORIC", "CREDENTIALS", "PASSWORD CHANGED");
+  fmt::print("{:<24} {:<9} {:<14} {:<9} {:>11}  {}\n", "USER", "STATE", "SCHEMES", "HISTORIC", "CREDENTIALS",
+             "PASSWORD CHANGED");
 }
 
 Result<secret::SecretBuffer> new_password(const UserOptions& options) {
@@ -138,8 +140,8 @@ void add_simple(CLI::App& user, Invocation& invocation, const char* verb, const 
   });
 }
 
-CLI::App* add_command(CLI::App& user, Invocation& invocation, const char* verb, const char* help, const Options& options,
-                      int (*run)(const Invocation&, const UserOptions&)) {
+CLI::App* add_command(CLI::App& user, Invocation& invocation, const char* verb, const char* help,
+                      const Options& options, int (*run)(const Invocation&, const UserOptions&)) {
   CLI::App* const command = user.add_subcommand(verb, help);
   command->callback([&invocation, options, run] {
     invocation.chosen = [&invocation, options, run] { return run(invocation, *options); };
@@ -148,11 +150,15 @@ CLI::App* add_command(CLI::App& user, Invocation& invocation, const char* verb, 
 }
 
 void add_output_option(CLI::App* command, const Options& options) {
-  command->add_option("-o,--output", options->output, "pretty or json")->check(CLI::IsMember({"pretty", "json"}))->capture_default_str();
+  command->add_option("-o,--output", options->output, "pretty or json")
+      ->check(CLI::IsMember({"pretty", "json"}))
+      ->capture_default_str();
 }
 
 void add_password_option(CLI::App* command, const Options& options) {
-  command->add_option("--password-fd", options->password_fd, "read the password (one line) from this descriptor; else ask twice")
+  command
+      ->add_option("--password-fd", options->password_fd,
+                   "read the password (one line) from this descriptor; else ask twice")
       ->check(CLI::NonNegativeNumber);
 }
 
@@ -166,11 +172,14 @@ void add_user_commands(CLI::App& app, Invocation& invocation) {
   CLI::App* const add = add_command(user, invocation, "add", "enrol a user", adding, add_user);
   add->add_option("NAME", adding->name, "the user's name")->required();
   add->add_option("--scheme", adding->schemes, "a scheme the user may use (repeat; default: challenge)");
-  add->add_flag("--allow-historic", adding->allow_historic, "let this user use the scheme's historic suite (weak: MD5, short numbers)");
+  add->add_flag("--allow-historic", adding->allow_historic,
+                "let this user use the scheme's historic suite (weak: MD5, short numbers)");
   add_password_option(add, adding);
 
   const auto changing = std::make_shared<UserOptions>();
-  CLI::App* const passwd = add_command(user, invocation, "passwd", "set a user's password; ends the user's sessions", changing, change_password);
+  CLI::App* const passwd =
+      add_command(user, invocation, "passwd", "set a user's password; ends the user's sessions", changing,
+                  change_password);
   passwd->add_option("NAME", changing->name, "the user")->required();
   add_password_option(passwd, changing);
 
@@ -182,12 +191,14 @@ void add_user_commands(CLI::App& app, Invocation& invocation) {
   show->add_option("NAME", showing->name, "the user")->required();
   add_output_option(show, showing);
 
-  add_simple(user, invocation, "enable", "let a disabled user authenticate again", "enabled", &wire::AdminRequest::mutable_user_enable);
-  add_simple(user, invocation, "disable", "refuse a user from now on; ends the user's sessions", "disabled; the user's sessions have ended",
-             &wire::AdminRequest::mutable_user_disable);
-  add_simple(user, invocation, "unlock", "lift a lock that failed attempts have brought", "unlocked", &wire::AdminRequest::mutable_user_unlock);
-  add_simple(user, invocation, "remove", "remove a user with all credentials; ends the user's sessions", "removed",
-             &wire::AdminRequest::mutable_user_remove);
+  add_simple(user, invocation, "enable", "let a disabled user authenticate again", "enabled",
+             &wire::AdminRequest::mutable_user_enable);
+  add_simple(user, invocation, "disable", "refuse a user from now on; ends the user's sessions",
+             "disabled; the user's sessions have ended", &wire::AdminRequest::mutable_user_disable);
+  add_simple(user, invocation, "unlock", "lift a lock that failed attempts have brought", "unlocked",
+             &wire::AdminRequest::mutable_user_unlock);
+  add_simple(user, invocation, "remove", "remove a user with all credentials; ends the user's sessions",
+             "removed", &wire::AdminRequest::mutable_user_remove);
 }
 
 }  // namespace keyd::keyadm

@@ -18,7 +18,7 @@ namespace keyd::keyrun {
 namespace {
 
 bool is_executable_file(const std::string& path) {
-  struct stat st {};
+  struct stat st{};
   return ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) && ::access(path.c_str(), X_OK) == 0;
 }
 
@@ -51,10 +51,12 @@ Result<void> leave_credentials(keyclient_t* client, const std::vector<std::strin
   std::set<std::string> used;
   for (const std::string& name : names) {
     const std::string variable = variable_of(name);
-    if (!used.insert(variable).second) return fail(Code::kInvalid, "two credentials would share the variable " + variable);
+    if (!used.insert(variable).second)
+      return fail(Code::kInvalid, "two credentials would share the variable " + variable);
     secret::SecretBuffer value(wire::kMaxCredential);
     std::size_t size = value.size();
-    if (const auto status = keyclient_credential(client, name.c_str(), value.reveal().data(), &size); status != KEYCLIENT_OK) {
+    if (const auto status = keyclient_credential(client, name.c_str(), value.reveal().data(), &size);
+        status != KEYCLIENT_OK) {
       return fail(status == KEYCLIENT_NOT_FOUND ? Code::kNotFound : Code::kRefused,
                   fmt::format("credential \"{}\": {}", escape(name), keyclient_error()));
     }
@@ -62,7 +64,8 @@ Result<void> leave_credentials(keyclient_t* client, const std::vector<std::strin
     auto memfd = kernel::make_sealed_memfd("keyd-credential", value.reveal());
     if (!memfd) return std::unexpected(memfd.error());
     const int fd = memfd->release();  // it is the command's from here on
-    if (::fcntl(fd, F_SETFD, 0) != 0) return fail_errno(Code::kBroken, "cannot keep a credential over the exec");
+    if (::fcntl(fd, F_SETFD, 0) != 0)
+      return fail_errno(Code::kBroken, "cannot keep a credential over the exec");
     ::setenv(variable.c_str(), std::to_string(fd).c_str(), 1);
   }
   return {};
@@ -72,7 +75,10 @@ Result<void> leave_session(keyclient_t* client) {
   int socket = -1, keys = -1;
   auto status = keyclient_plan_exec(client, &socket, &keys);
   if (status == KEYCLIENT_UNSUPPORTED) {
-    fmt::print(stderr, "keyrun: {}; the command cannot take the session over, and keeps its record only where keyd's tier sees execs (watch)\n", keyclient_error());
+    fmt::print(stderr,
+               "keyrun: {}; the command cannot take the session over, and keeps its record only where keyd's "
+               "tier sees execs (watch)\n",
+               keyclient_error());
     status = keyclient_plan_exec(client, nullptr, nullptr);
   }
   if (status != KEYCLIENT_OK) return fail(Code::kRefused, keyclient_error());

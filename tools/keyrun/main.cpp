@@ -1,5 +1,5 @@
-// keyrun: authenticates this very process, and then becomes the command. The record stays with the process over that
-// one planned exec; the credentials wait in descriptors.
+// keyrun: authenticates this very process, and then becomes the command. The record stays with the process
+// over that one planned exec; the credentials wait in descriptors.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -26,7 +26,8 @@ struct Options {
 };
 
 int complain(const Error& error) {
-  return console::complain("keyrun", error.message(), error.code == Code::kInvalid ? console::kUsage : console::kRefused);
+  return console::complain("keyrun", error.message(),
+                           error.code == Code::kInvalid ? console::kUsage : console::kRefused);
 }
 
 int complain(keyclient_status status) {
@@ -47,17 +48,27 @@ int split(int argc, char** argv, std::vector<std::string>& command) {
 }
 
 void parse(int argc, char** argv, Options& options) {
-  CLI::App app("Authenticates as a user and becomes CMD, which keeps the record.\nusage: keyrun [OPTIONS] --user NAME -- CMD [ARG...]", "keyrun");
+  CLI::App app(
+      "Authenticates as a user and becomes CMD, which keeps the record.\nusage: keyrun [OPTIONS] --user NAME "
+      "-- CMD [ARG...]",
+      "keyrun");
   console::add_standard_options(app, "keyrun", options.runtime_dir);
   app.add_option("--user", options.user, "who to authenticate as")->required();
-  app.add_option("--scheme", options.scheme, "the exchange")->check(CLI::IsMember({"challenge"}))->capture_default_str();
+  app.add_option("--scheme", options.scheme, "the exchange")
+      ->check(CLI::IsMember({"challenge"}))
+      ->capture_default_str();
   app.add_option("--suite", options.suite, "modern, or historic where keyd's administrator allows it")
-      ->check(CLI::IsMember({"modern", "historic"}))->capture_default_str();
-  app.add_option("--transform", options.transform, "historic suite: hmac-md5 (default), md5, keyed-md5-rfc1828");
+      ->check(CLI::IsMember({"modern", "historic"}))
+      ->capture_default_str();
+  app.add_option("--transform", options.transform,
+                 "historic suite: hmac-md5 (default), md5, keyed-md5-rfc1828");
   app.add_option("--nonce-bits", options.nonce_bits, "historic suite: 16 (default) to 256");
   app.add_option("--keys", options.key_count, "one key, or one for each direction")->check(CLI::Range(1, 2));
-  app.add_option("--password-fd", options.password_fd, "read the password (one line) from this descriptor; else ask")->check(CLI::NonNegativeNumber);
-  app.add_option("--credential", options.credentials, "fetch this credential; KEYD_CREDENTIAL_<NAME> says its descriptor (repeat)");
+  app.add_option("--password-fd", options.password_fd,
+                 "read the password (one line) from this descriptor; else ask")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--credential", options.credentials,
+                 "fetch this credential; KEYD_CREDENTIAL_<NAME> says its descriptor (repeat)");
   const int own = split(argc, argv, options.command);
   console::parse_or_exit(app, own, argv);
 }
@@ -95,7 +106,8 @@ keyclient_status authenticate(keyclient_t* client, Options& options) {
 int main(int argc, char** argv) {
   Options options;
   parse(argc, argv, options);
-  if (options.command.empty()) return console::complain("keyrun", "no command; write it behind -- (see --help)", console::kUsage);
+  if (options.command.empty())
+    return console::complain("keyrun", "no command; write it behind -- (see --help)", console::kUsage);
   const auto executable = keyrun::resolve(options.command.front());
   if (!executable) return complain(executable.error());
   if (auto hidden = kernel::forbid_inspection(); !hidden) return complain(hidden.error());
@@ -106,10 +118,12 @@ int main(int argc, char** argv) {
   keyclient_t* client = nullptr;
   if (const auto status = keyclient_open(&target, &client); status != KEYCLIENT_OK) return complain(status);
   if (const auto status = authenticate(client, options); status != KEYCLIENT_OK) {
-    if (status == KEYCLIENT_CANCELLED) return console::complain("keyrun", options.password_problem, console::kRefused);
+    if (status == KEYCLIENT_CANCELLED)
+      return console::complain("keyrun", options.password_problem, console::kRefused);
     return complain(status);
   }
-  if (auto left = keyrun::leave_credentials(client, options.credentials); !left) return complain(left.error());
+  if (auto left = keyrun::leave_credentials(client, options.credentials); !left)
+    return complain(left.error());
   ::setenv("KEYD_RUNTIME_DIR", options.runtime_dir.c_str(), 1);
   if (auto left = keyrun::leave_session(client); !left) return complain(left.error());
 
@@ -117,5 +131,6 @@ int main(int argc, char** argv) {
   for (std::string& argument : options.command) arguments.push_back(argument.data());
   arguments.push_back(nullptr);
   ::execv(executable->c_str(), arguments.data());
-  return console::complain("keyrun", "cannot run " + escape(*executable) + ": " + std::strerror(errno), console::kRefused);
+  return console::complain("keyrun", "cannot run " + escape(*executable) + ": " + std::strerror(errno),
+                           console::kRefused);
 }

@@ -27,7 +27,8 @@ bool parse_process(std::string_view text, keystat::Filter& filter) {
 }
 
 int complain_about(keyclient_status status) {
-  const bool down = status == KEYCLIENT_UNREACHABLE || status == KEYCLIENT_UNKNOWN || status == KEYCLIENT_GONE || status == KEYCLIENT_DEADLINE;
+  const bool down = status == KEYCLIENT_UNREACHABLE || status == KEYCLIENT_UNKNOWN ||
+                    status == KEYCLIENT_GONE || status == KEYCLIENT_DEADLINE;
   return console::complain("keystat", keyclient_error(), down ? console::kUnreachable : console::kRefused);
 }
 
@@ -44,7 +45,8 @@ int watch(keyclient_t* client, const keystat::Filter& filter, const std::string&
     keystat::Snapshot snapshot;
     const auto status = keystat::take_snapshot(client, filter, snapshot);
     if (status != KEYCLIENT_OK && status != KEYCLIENT_UNKNOWN) return complain_about(status);
-    const std::string text = status == KEYCLIENT_OK ? render(snapshot, output) : std::string("keyd is down; waiting for it\n");
+    const std::string text =
+        status == KEYCLIENT_OK ? render(snapshot, output) : std::string("keyd is down; waiting for it\n");
     fmt::print("{}{}", terminal ? "\x1b[H\x1b[2J" : "", text);
     if (std::fflush(stdout) != 0) return console::kDone;  // whoever read us has gone
     if (status == KEYCLIENT_OK) {
@@ -73,19 +75,24 @@ int main(int argc, char** argv) {
   app.add_flag("--watch", watching, "show it again at every change");
   console::parse_or_exit(app, argc, argv);
   if (!process.empty() && !parse_process(process, filter)) {
-    return console::complain("keystat", "\"" + escape(process) + "\" is not PID or PID:INODE", console::kUsage);
+    return console::complain("keystat", "\"" + escape(process) + "\" is not PID or PID:INODE",
+                             console::kUsage);
   }
 
   keyclient_options options{};
   options.size = sizeof options;
   options.runtime_dir = runtime_dir.c_str();
   keyclient_t* client = nullptr;
-  if (const auto status = keyclient_open(&options, &client); status != KEYCLIENT_OK) return complain_about(status);
+  if (const auto status = keyclient_open(&options, &client); status != KEYCLIENT_OK)
+    return complain_about(status);
   const std::unique_ptr<keyclient_t, void (*)(keyclient_t*)> owned(client, keyclient_close);
   if (watching) return watch(client, filter, output);
   keystat::Snapshot snapshot;
-  if (const auto status = keystat::take_snapshot(client, filter, snapshot); status != KEYCLIENT_OK) return complain_about(status);
+  if (const auto status = keystat::take_snapshot(client, filter, snapshot); status != KEYCLIENT_OK)
+    return complain_about(status);
   fmt::print("{}", render(snapshot, output));
-  if (snapshot.table.stale != 0) return console::complain("keystat", "keyd is down or stopped: its task table counts for nothing", console::kUnreachable);
+  if (snapshot.table.stale != 0)
+    return console::complain("keystat", "keyd is down or stopped: its task table counts for nothing",
+                             console::kUnreachable);
   return filter.pid != 0 && snapshot.tasks.empty() ? console::kRefused : console::kDone;
 }

@@ -23,7 +23,8 @@ std::uint64_t to_wall(std::uint64_t boot) { return wall_now() - boot_now() + boo
 Json timestamp(std::uint64_t boot) {
   if (boot == 0) return nullptr;
   const std::uint64_t wall = to_wall(boot);
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(static_cast<std::time_t>(wall / kSecond)), wall % kSecond / kMillisecond);
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(static_cast<std::time_t>(wall / kSecond)),
+                     wall % kSecond / kMillisecond);
 }
 
 const char* revocation_name(keyclient_revocation revocation) {
@@ -70,12 +71,14 @@ const char* colour_of(keyclient_state state) {
 
 std::string as_pretty(const Snapshot& snapshot, bool colour) {
   const keyclient_table& table = snapshot.table;
-  std::string out = fmt::format("tier {} (revoked on exec: {}, on exit: {}, on change of credentials: {}) · {} of {} records{}\n", table.tier,
-                                revocation_name(table.on_exec), revocation_name(table.on_exit), revocation_name(table.on_credentials),
-                                table.used, table.capacity, table.stale != 0 ? " · STALE: keyd is down" : "");
+  std::string out = fmt::format(
+      "tier {} (revoked on exec: {}, on exit: {}, on change of credentials: {}) · {} of {} records{}\n",
+      table.tier, revocation_name(table.on_exec), revocation_name(table.on_exit),
+      revocation_name(table.on_credentials), table.used, table.capacity,
+      table.stale != 0 ? " · STALE: keyd is down" : "");
   if (snapshot.tasks.empty()) return out + "no task to show\n";
-  out += fmt::format("{:>7} {:<20} {:<9} {:<18} {:<12} {:<9} {:>6} {:>5} {:>7}  {}\n", "PID", "USER", "STATE", "REASON", "SCHEME", "SUITE", "UID",
-                     "AGE", "EXPIRES", "COMMAND");
+  out += fmt::format("{:>7} {:<20} {:<9} {:<18} {:<12} {:<9} {:>6} {:>5} {:>7}  {}\n", "PID", "USER", "STATE",
+                     "REASON", "SCHEME", "SUITE", "UID", "AGE", "EXPIRES", "COMMAND");
   const std::uint64_t now = boot_now();
   for (const auto& [t, command] : snapshot.tasks) {
     const std::uint64_t since = t.complete_since != 0 ? t.complete_since : t.pending_since;
@@ -83,8 +86,10 @@ std::string as_pretty(const Snapshot& snapshot, bool colour) {
     if (colour) state = colour_of(t.state) + state + "\x1b[0m";
     std::string flags;
     for (const auto& flag : flags_of(t)) flags += " [" + flag.get<std::string>() + "]";
-    out += fmt::format("{:>7} {:<20} {} {:<18} {:<12} {:<9} {:>6} {:>5} {:>7}  {}{}\n", t.pid, escape(t.user), state, t.reason, t.scheme, t.suite, t.uid,
-                       span(now - std::min(since, now)), t.state == KEYCLIENT_STATE_COMPLETE ? span(t.expires - now) : "-", escape(command), flags);
+    out += fmt::format("{:>7} {:<20} {} {:<18} {:<12} {:<9} {:>6} {:>5} {:>7}  {}{}\n", t.pid, escape(t.user),
+                       state, t.reason, t.scheme, t.suite, t.uid, span(now - std::min(since, now)),
+                       t.state == KEYCLIENT_STATE_COMPLETE ? span(t.expires - now) : "-", escape(command),
+                       flags);
   }
   return out;
 }
@@ -92,8 +97,15 @@ std::string as_pretty(const Snapshot& snapshot, bool colour) {
 std::string as_json(const Snapshot& snapshot) {
   const keyclient_table& table = snapshot.table;
   Json out;
-  out["table"] = {{"version", table.version}, {"capacity", table.capacity}, {"used", table.used}, {"stale", table.stale != 0}, {"tier", table.tier},
-                  {"strength", {{"exec", revocation_name(table.on_exec)}, {"exit", revocation_name(table.on_exit)}, {"credentials", revocation_name(table.on_credentials)}}}};
+  out["table"] = {{"version", table.version},
+                  {"capacity", table.capacity},
+                  {"used", table.used},
+                  {"stale", table.stale != 0},
+                  {"tier", table.tier},
+                  {"strength",
+                   {{"exec", revocation_name(table.on_exec)},
+                    {"exit", revocation_name(table.on_exit)},
+                    {"credentials", revocation_name(table.on_credentials)}}}};
   out["tasks"] = Json::array();
   for (const auto& [t, command] : snapshot.tasks) {
     Json task;
@@ -140,12 +152,17 @@ std::string as_openmetrics(const Snapshot& snapshot) {
   };
   gauge("keyd_table_capacity", "Records the task table has room for.", table.capacity);
   gauge("keyd_table_used", "Records in the task table.", table.used);
-  gauge("keyd_table_stale", "1 when keyd is down and the table counts for nothing.", table.stale != 0 ? 1 : 0);
-  fmt::format_to(std::back_inserter(out), "# TYPE keyd_tier info\n# HELP keyd_tier How records are revoked.\nkeyd_tier_info{{tier=\"{}\",exec=\"{}\",exit=\"{}\",credentials=\"{}\"}} 1\n",
-                 table.tier, revocation_name(table.on_exec), revocation_name(table.on_exit), revocation_name(table.on_credentials));
+  gauge("keyd_table_stale", "1 when keyd is down and the table counts for nothing.",
+        table.stale != 0 ? 1 : 0);
+  fmt::format_to(std::back_inserter(out),
+                 "# TYPE keyd_tier info\n# HELP keyd_tier How records are "
+                 "revoked.\nkeyd_tier_info{{tier=\"{}\",exec=\"{}\",exit=\"{}\",credentials=\"{}\"}} 1\n",
+                 table.tier, revocation_name(table.on_exec), revocation_name(table.on_exit),
+                 revocation_name(table.on_credentials));
   out += "# TYPE keyd_tasks gauge\n# HELP keyd_tasks Records by state.\n";
   for (std::size_t state = 1; state < by_state.size(); ++state) {
-    fmt::format_to(std::back_inserter(out), "keyd_tasks{{state=\"{}\"}} {}\n", state_name(static_cast<keyclient_state>(state)), by_state[state]);
+    fmt::format_to(std::back_inserter(out), "keyd_tasks{{state=\"{}\"}} {}\n",
+                   state_name(static_cast<keyclient_state>(state)), by_state[state]);
   }
   gauge("keyd_session_records", "Sealed records of the sessions that are in the table.", records);
   gauge("keyd_session_bytes", "Octets in them.", octets);

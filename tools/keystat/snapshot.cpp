@@ -14,7 +14,8 @@ std::string command_of(std::uint32_t pid) {
 }
 
 bool passes(const keyclient_identity& identity, const Filter& filter) {
-  return (filter.pid == 0 || identity.pid == filter.pid) && (filter.inode == 0 || identity.inode == filter.inode) &&
+  return (filter.pid == 0 || identity.pid == filter.pid) &&
+         (filter.inode == 0 || identity.inode == filter.inode) &&
          (filter.user.empty() || filter.user == identity.user) &&
          (filter.state.empty() || filter.state == state_name(identity.state));
 }

@@ -1,5 +1,5 @@
-/* A service on a Unix socket that answers authenticated processes only. It holds no password and asks keyd nothing: for
- * each connection it looks the peer up in keyd's task table.
+/* A service on a Unix socket that answers authenticated processes only. It holds no password and asks keyd
+ * nothing: for each connection it looks the peer up in keyd's task table.
  *
  *   peer_service SOCKET        serves until it is killed
  *   peer_service -c SOCKET     connects as a client and prints the answer
@@ -17,7 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static int socket_at(const char *path, struct sockaddr_un *address) {
+static int socket_at(const char* path, struct sockaddr_un* address) {
   memset(address, 0, sizeof *address);
   address->sun_family = AF_UNIX;
   if (strlen(path) >= sizeof address->sun_path) return -1;
@@ -25,14 +25,14 @@ static int socket_at(const char *path, struct sockaddr_un *address) {
   return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 }
 
-static int failed(const char *doing) {
+static int failed(const char* doing) {
   perror(doing);
   return 1;
 }
 
-/* Everything but KEYCLIENT_OK is a refusal, "cannot be told" too. Who connected is asked of the kernel; which user that
- * process has proved to be is in the table. */
-static void answer(keyclient_t *client, int peer) {
+/* Everything but KEYCLIENT_OK is a refusal, "cannot be told" too. Who connected is asked of the kernel; which
+ * user that process has proved to be is in the table. */
+static void answer(keyclient_t* client, int peer) {
   keyclient_identity who = {.size = sizeof who};
   const keyclient_status status = keyclient_lookup_socket(client, peer, &who);
   if (status == KEYCLIENT_OK) {
@@ -43,8 +43,8 @@ static void answer(keyclient_t *client, int peer) {
   }
 }
 
-static int serve(const char *path) {
-  keyclient_t *client = NULL;
+static int serve(const char* path) {
+  keyclient_t* client = NULL;
   if (keyclient_open(NULL, &client) != KEYCLIENT_OK) {
     fprintf(stderr, "peer_service: %s\n", keyclient_error());
     return 3;
@@ -52,7 +52,8 @@ static int serve(const char *path) {
   struct sockaddr_un address;
   const int listener = socket_at(path, &address);
   unlink(path);
-  if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 64) != 0) {
+  if (listener < 0 || bind(listener, (struct sockaddr*)&address, sizeof address) != 0 ||
+      listen(listener, 64) != 0) {
     return failed("peer_service: cannot listen");
   }
   for (;;) {
@@ -63,20 +64,21 @@ static int serve(const char *path) {
   }
 }
 
-static int ask(const char *path) {
+static int ask(const char* path) {
   struct sockaddr_un address;
   const int service = socket_at(path, &address);
-  if (service < 0 || connect(service, (struct sockaddr *)&address, sizeof address) != 0) {
+  if (service < 0 || connect(service, (struct sockaddr*)&address, sizeof address) != 0) {
     return failed("peer_service: cannot connect");
   }
   char text[512];
   size_t have = 0;
-  for (ssize_t got; have < sizeof text && (got = read(service, text + have, sizeof text - have)) > 0;) have += (size_t)got;
+  for (ssize_t got; have < sizeof text && (got = read(service, text + have, sizeof text - have)) > 0;)
+    have += (size_t)got;
   fwrite(text, 1, have, stdout);
   return have > 0 && text[0] == 'h' ? 0 : 1; /* "hello, ..." */
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   if (argc == 2 && argv[1][0] != '-') return serve(argv[1]);
   if (argc == 3 && strcmp(argv[1], "-c") == 0) return ask(argv[2]);
   fputs("usage: peer_service [-c] SOCKET\n", stderr);

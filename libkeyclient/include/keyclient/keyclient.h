@@ -1,24 +1,23 @@
-/* libkeyclient: prove to keyd who your user is, get keys and credentials, and ask who is authenticated in another
- * process.
+/* libkeyclient: prove to keyd who your user is, get keys and credentials, and ask who is authenticated in
+ * another process.
  *
- * A keyclient_t is a connection to keyd. keyclient_authenticate() makes its process COMPLETE in keyd's task table; the
- * record, the keys and the connection belong together, and end together: by keyclient_end(), keyclient_close(), the
- * process's exit, its exec (unless planned), or a change of its credentials.
+ * A keyclient_t is a connection to keyd. keyclient_authenticate() makes its process COMPLETE in keyd's task
+ * table; the record, the keys and the connection belong together, and end together: by keyclient_end(),
+ * keyclient_close(), the process's exit, its exec (unless planned), or a change of its credentials.
  *
  * Threads: a handle may be used by several threads. Session calls on one handle run one after the other;
- *   keyclient_lookup_*() and keyclient_wait_for_change() run beside everything. Only keyclient_close() needs the handle
- *   for itself.
- * fork(): a child must not use its parent's handle. Session calls give KEYCLIENT_FORKED there and leave the parent's
- *   session alone; the child may open a handle of its own, and close the inherited one.
- * Deadlines: every call that talks to keyd takes at most the handle's timeout (default 10 s) and then gives
- *   KEYCLIENT_DEADLINE; the time a password callback takes does not count.
- * A restart of keyd: session calls give KEYCLIENT_GONE (authenticate again on the same handle); look-ups find the new
- *   table by themselves.
- * Secrets: passwords and keys lie in locked memory that is left out of core files and wiped. What a caller is given in
- *   its own buffer is its own to wipe. A program that wants no debugger at its session calls prctl(PR_SET_DUMPABLE, 0).
+ *   keyclient_lookup_*() and keyclient_wait_for_change() run beside everything. Only keyclient_close() needs
+ * the handle for itself. fork(): a child must not use its parent's handle. Session calls give
+ * KEYCLIENT_FORKED there and leave the parent's session alone; the child may open a handle of its own, and
+ * close the inherited one. Deadlines: every call that talks to keyd takes at most the handle's timeout
+ * (default 10 s) and then gives KEYCLIENT_DEADLINE; the time a password callback takes does not count. A
+ * restart of keyd: session calls give KEYCLIENT_GONE (authenticate again on the same handle); look-ups find
+ * the new table by themselves. Secrets: passwords and keys lie in locked memory that is left out of core
+ * files and wiped. What a caller is given in its own buffer is its own to wipe. A program that wants no
+ * debugger at its session calls prctl(PR_SET_DUMPABLE, 0).
  *
- * Strings are UTF-8, zero-terminated. Times are CLOCK_BOOTTIME nanoseconds. Structures begin with `size`, which the
- * caller sets to sizeof: fields that a later version adds are then left alone. */
+ * Strings are UTF-8, zero-terminated. Times are CLOCK_BOOTTIME nanoseconds. Structures begin with `size`,
+ * which the caller sets to sizeof: fields that a later version adds are then left alone. */
 #ifndef KEYCLIENT_KEYCLIENT_H
 #define KEYCLIENT_KEYCLIENT_H
 
@@ -34,8 +33,8 @@ extern "C" {
 /* What a call came to. Everything but KEYCLIENT_OK is a refusal: never go on with a default. */
 typedef enum keyclient_status {
   KEYCLIENT_OK = 0,
-  KEYCLIENT_DENIED = 1,            /* the password is wrong, or this user may not log in so (keyd does not say which) */
-  KEYCLIENT_REFUSED = 2,           /* keyd does not offer it, or not now */
+  KEYCLIENT_DENIED = 1,  /* the password is wrong, or this user may not log in so (keyd does not say which) */
+  KEYCLIENT_REFUSED = 2, /* keyd does not offer it, or not now */
   KEYCLIENT_NOT_FOUND = 3,         /* no such credential */
   KEYCLIENT_NOT_AUTHENTICATED = 4, /* nobody is authenticated in that process (or here) */
   KEYCLIENT_INVALID = 5,           /* an argument is wrong, or what arrived was malformed */
@@ -53,104 +52,116 @@ typedef enum keyclient_status {
 } keyclient_status;
 
 /* A few words for a status. Never NULL, never freed. */
-KEYCLIENT_API const char *keyclient_status_text(keyclient_status status);
+KEYCLIENT_API const char* keyclient_status_text(keyclient_status status);
 
 /* The version of the library, "0.1.0". */
-KEYCLIENT_API const char *keyclient_version(void);
+KEYCLIENT_API const char* keyclient_version(void);
 
 typedef struct keyclient_handle keyclient_t;
 
-/* ---- the handle --------------------------------------------------------------------------------------------------- */
+/* ---- the handle
+ * --------------------------------------------------------------------------------------------------- */
 
 typedef struct keyclient_options {
   size_t size;
-  const char *runtime_dir; /* NULL: $KEYD_RUNTIME_DIR, else /run/keyd */
-  const char *server_name; /* what is to be reached; NULL: "localhost" */
+  const char* runtime_dir; /* NULL: $KEYD_RUNTIME_DIR, else /run/keyd */
+  const char* server_name; /* what is to be reached; NULL: "localhost" */
   uint32_t timeout_ms;     /* 0: 10 000 */
 } keyclient_options;
 
 /* Connects. `options` may be NULL. The handle is the caller's, to be closed. On failure *out is NULL. */
-KEYCLIENT_API keyclient_status keyclient_open(const keyclient_options *options, keyclient_t **out);
+KEYCLIENT_API keyclient_status keyclient_open(const keyclient_options* options, keyclient_t** out);
 
 /* Ends the session if there is one, wipes, frees. NULL is fine. In a forked child: only frees. */
-KEYCLIENT_API void keyclient_close(keyclient_t *client);
+KEYCLIENT_API void keyclient_close(keyclient_t* client);
 
 /* One line about the calling thread's last call that did not give KEYCLIENT_OK. Valid until its next call. */
-KEYCLIENT_API const char *keyclient_error(void);
+KEYCLIENT_API const char* keyclient_error(void);
 
-/* ---- the session -------------------------------------------------------------------------------------------------- */
+/* ---- the session
+ * -------------------------------------------------------------------------------------------------- */
 
-/* Writes the password into `buffer` (locked memory, `capacity` octets), stores its length, gives 0; anything else
- * cancels. Called between keyd's challenge and the proof, so the task is PENDING meanwhile. */
-typedef int (*keyclient_password_callback)(void *context, char *buffer, size_t capacity, size_t *length);
+/* Writes the password into `buffer` (locked memory, `capacity` octets), stores its length, gives 0; anything
+ * else cancels. Called between keyd's challenge and the proof, so the task is PENDING meanwhile. */
+typedef int (*keyclient_password_callback)(void* context, char* buffer, size_t capacity, size_t* length);
 
 typedef struct keyclient_login {
   size_t size;
-  const char *user;
-  const char *scheme;    /* NULL: "challenge" */
-  const char *suite;     /* NULL: "modern"; "historic" only where keyd's administrator allows it */
-  const char *transform; /* historic: "md5", "hmac-md5" (default; also named "keyed-md5"), "keyed-md5-rfc1828" */
-  uint32_t nonce_bits;   /* historic: 16 to 256, 0: 16 */
-  uint32_t key_count;    /* 1 or 2; 0: 2 */
+  const char* user;
+  const char* scheme; /* NULL: "challenge" */
+  const char* suite;  /* NULL: "modern"; "historic" only where keyd's administrator allows it */
+  const char*
+      transform; /* historic: "md5", "hmac-md5" (default; also named "keyed-md5"), "keyed-md5-rfc1828" */
+  uint32_t nonce_bits; /* historic: 16 to 256, 0: 16 */
+  uint32_t key_count;  /* 1 or 2; 0: 2 */
   /* Either a password of 1 to 1024 octets (the caller wipes its own copy), or a callback. */
-  const void *password;
+  const void* password;
   size_t password_size;
   keyclient_password_callback password_callback;
-  void *password_context;
+  void* password_context;
 } keyclient_login;
 
-/* Runs the exchange. On a handle that has a session it renews it: the old one stands until the new one is proven.
- * When keyd's deadline passed while the callback ran, the exchange is run once more with the password it gave. */
-KEYCLIENT_API keyclient_status keyclient_authenticate(keyclient_t *client, const keyclient_login *login);
+/* Runs the exchange. On a handle that has a session it renews it: the old one stands until the new one is
+ * proven. When keyd's deadline passed while the callback ran, the exchange is run once more with the password
+ * it gave. */
+KEYCLIENT_API keyclient_status keyclient_authenticate(keyclient_t* client, const keyclient_login* login);
 
 /* New traffic keys. The library does so by itself long before a key is worn out. */
-KEYCLIENT_API keyclient_status keyclient_rekey(keyclient_t *client);
+KEYCLIENT_API keyclient_status keyclient_rekey(keyclient_t* client);
 
 /* Ends the session; the record becomes REVOKED. The handle may authenticate again. */
-KEYCLIENT_API keyclient_status keyclient_end(keyclient_t *client);
+KEYCLIENT_API keyclient_status keyclient_end(keyclient_t* client);
 
-/* A descriptor to poll. POLLIN or POLLHUP between calls means that the session is over: the next session call gives
- * KEYCLIENT_GONE. Do not read from it. -1 when there is no connection. */
-KEYCLIENT_API int keyclient_descriptor(const keyclient_t *client);
+/* A descriptor to poll. POLLIN or POLLHUP between calls means that the session is over: the next session call
+ * gives KEYCLIENT_GONE. Do not read from it. -1 when there is no connection. */
+KEYCLIENT_API int keyclient_descriptor(const keyclient_t* client);
 
-/* Fetches the user's credential `name` into `buffer`. `*size` is its room before and the credential's size after, also
- * with KEYCLIENT_TOO_SMALL (at most 65 536). keyd gives it to this process alone, sealed. */
-KEYCLIENT_API keyclient_status keyclient_credential(keyclient_t *client, const char *name, void *buffer, size_t *size);
+/* Fetches the user's credential `name` into `buffer`. `*size` is its room before and the credential's size
+ * after, also with KEYCLIENT_TOO_SMALL (at most 65 536). keyd gives it to this process alone, sealed. */
+KEYCLIENT_API keyclient_status keyclient_credential(keyclient_t* client, const char* name, void* buffer,
+                                                    size_t* size);
 
 /* Calls `visit` with the name of each of the user's credentials. */
-KEYCLIENT_API keyclient_status keyclient_credential_names(keyclient_t *client,
-                                                          void (*visit)(void *context, const char *name),
-                                                          void *context);
+KEYCLIENT_API keyclient_status keyclient_credential_names(keyclient_t* client,
+                                                          void (*visit)(void* context, const char* name),
+                                                          void* context);
 
-/* Sends up to 65 536 octets to keyd and back through the sealed channel, into `out` of the same size: whether the
- * session works. */
-KEYCLIENT_API keyclient_status keyclient_echo(keyclient_t *client, const void *data, size_t size, void *out);
+/* Sends up to 65 536 octets to keyd and back through the sealed channel, into `out` of the same size: whether
+ * the session works. */
+KEYCLIENT_API keyclient_status keyclient_echo(keyclient_t* client, const void* data, size_t size, void* out);
 
-/* A key of 1 to 8160 octets for the program's own use, bound to this session and `label` (at most 255 octets). The same
- * label and size give the same key until the session ends or is renewed; never one that the channel uses. */
-KEYCLIENT_API keyclient_status keyclient_export_key(keyclient_t *client, const char *label, void *out, size_t size);
+/* A key of 1 to 8160 octets for the program's own use, bound to this session and `label` (at most 255
+ * octets). The same label and size give the same key until the session ends or is renewed; never one that the
+ * channel uses. */
+KEYCLIENT_API keyclient_status keyclient_export_key(keyclient_t* client, const char* label, void* out,
+                                                    size_t size);
 
-/* ---- records of the program's own ----------------------------------------------------------------------------------- */
+/* ---- records of the program's own
+ * ----------------------------------------------------------------------------------- */
 
-/* Sealed records (AES-256-GCM, in order, each once) under keys exported from the session for `label`: one for each
- * direction, so that what one end seals only the other opens. Both ends are made from the same session; how the octets
- * travel between them is the program's. A channel outlives its session. Not for several threads at once. */
+/* Sealed records (AES-256-GCM, in order, each once) under keys exported from the session for `label`: one for
+ * each direction, so that what one end seals only the other opens. Both ends are made from the same session;
+ * how the octets travel between them is the program's. A channel outlives its session. Not for several
+ * threads at once. */
 typedef struct keyclient_channel keyclient_channel_t;
 typedef enum keyclient_role { KEYCLIENT_INITIATOR = 0, KEYCLIENT_RESPONDER = 1 } keyclient_role;
 
 #define KEYCLIENT_RECORD_OVERHEAD 29 /* octets a sealed record is longer than what is in it */
 
-KEYCLIENT_API keyclient_status keyclient_channel_new(keyclient_t *client, const char *label, keyclient_role role,
-                                                     keyclient_channel_t **out);
-KEYCLIENT_API void keyclient_channel_free(keyclient_channel_t *channel);
-/* `record` has room for size + KEYCLIENT_RECORD_OVERHEAD octets. At most 65 536 octets a record, 2^24 records. */
-KEYCLIENT_API keyclient_status keyclient_seal(keyclient_channel_t *channel, const void *data, size_t size, void *record);
-/* `data` has room for size - KEYCLIENT_RECORD_OVERHEAD octets. KEYCLIENT_INVALID for anything but the other end's next
- * record: the channel is then of no further use. */
-KEYCLIENT_API keyclient_status keyclient_open_record(keyclient_channel_t *channel, const void *record, size_t size,
-                                                     void *data);
+KEYCLIENT_API keyclient_status keyclient_channel_new(keyclient_t* client, const char* label,
+                                                     keyclient_role role, keyclient_channel_t** out);
+KEYCLIENT_API void keyclient_channel_free(keyclient_channel_t* channel);
+/* `record` has room for size + KEYCLIENT_RECORD_OVERHEAD octets. At most 65 536 octets a record, 2^24
+ * records. */
+KEYCLIENT_API keyclient_status keyclient_seal(keyclient_channel_t* channel, const void* data, size_t size,
+                                              void* record);
+/* `data` has room for size - KEYCLIENT_RECORD_OVERHEAD octets. KEYCLIENT_INVALID for anything but the other
+ * end's next record: the channel is then of no further use. */
+KEYCLIENT_API keyclient_status keyclient_open_record(keyclient_channel_t* channel, const void* record,
+                                                     size_t size, void* data);
 
-/* ---- the task table: who is authenticated in a process? -------------------------------------------------------------- */
+/* ---- the task table: who is authenticated in a process?
+ * -------------------------------------------------------------- */
 
 typedef enum keyclient_state {
   KEYCLIENT_STATE_NONE = 0,
@@ -191,21 +202,24 @@ typedef struct keyclient_identity {
   keyclient_revocation on_exec, on_exit, on_credentials; /* the strength of this answer */
 } keyclient_identity;
 
-/* KEYCLIENT_OK: somebody is authenticated (COMPLETE) in the process, and *out says who. KEYCLIENT_NOT_AUTHENTICATED:
- * nobody is; out->state says whether there is a record. KEYCLIENT_UNKNOWN: it cannot be told. A handle's first look-up
- * fetches the table from keyd; from then on no system call but the clock's, no waiting. By pid only within keyd's pid namespace (else KEYCLIENT_UNSUPPORTED), and a pid may be reused:
- * prefer the inode, or the socket. `client` needs no session. */
-KEYCLIENT_API keyclient_status keyclient_lookup_pid(keyclient_t *client, uint32_t pid, keyclient_identity *out);
-KEYCLIENT_API keyclient_status keyclient_lookup_inode(keyclient_t *client, uint64_t inode, keyclient_identity *out);
-/* The process that connected to us on Unix socket `socket`. Also checks, on contact, that it lives and still has the
- * uid and gid of its record. */
-KEYCLIENT_API keyclient_status keyclient_lookup_socket(keyclient_t *client, int socket, keyclient_identity *out);
+/* KEYCLIENT_OK: somebody is authenticated (COMPLETE) in the process, and *out says who.
+ * KEYCLIENT_NOT_AUTHENTICATED: nobody is; out->state says whether there is a record. KEYCLIENT_UNKNOWN: it
+ * cannot be told. A handle's first look-up fetches the table from keyd; from then on no system call but the
+ * clock's, no waiting. By pid only within keyd's pid namespace (else KEYCLIENT_UNSUPPORTED), and a pid may be
+ * reused: prefer the inode, or the socket. `client` needs no session. */
+KEYCLIENT_API keyclient_status keyclient_lookup_pid(keyclient_t* client, uint32_t pid,
+                                                    keyclient_identity* out);
+KEYCLIENT_API keyclient_status keyclient_lookup_inode(keyclient_t* client, uint64_t inode,
+                                                      keyclient_identity* out);
+/* The process that connected to us on Unix socket `socket`. Also checks, on contact, that it lives and still
+ * has the uid and gid of its record. */
+KEYCLIENT_API keyclient_status keyclient_lookup_socket(keyclient_t* client, int socket,
+                                                       keyclient_identity* out);
 /* The calling process. */
-KEYCLIENT_API keyclient_status keyclient_whoami(keyclient_t *client, keyclient_identity *out);
+KEYCLIENT_API keyclient_status keyclient_whoami(keyclient_t* client, keyclient_identity* out);
 /* Calls `visit` with every record. */
-KEYCLIENT_API keyclient_status keyclient_each(keyclient_t *client,
-                                              void (*visit)(void *context, const keyclient_identity *identity),
-                                              void *context);
+KEYCLIENT_API keyclient_status keyclient_each(
+    keyclient_t* client, void (*visit)(void* context, const keyclient_identity* identity), void* context);
 
 typedef struct keyclient_table {
   size_t size;
@@ -215,24 +229,27 @@ typedef struct keyclient_table {
   char tier[16];
   keyclient_revocation on_exec, on_exit, on_credentials;
 } keyclient_table;
-KEYCLIENT_API keyclient_status keyclient_table_info(keyclient_t *client, keyclient_table *out);
+KEYCLIENT_API keyclient_status keyclient_table_info(keyclient_t* client, keyclient_table* out);
 
-/* Waits until a record has come, gone, or changed its state or flags since `*seen` (0 at first), and updates it.
- * KEYCLIENT_DEADLINE after `timeout_ms`. */
-KEYCLIENT_API keyclient_status keyclient_wait_for_change(keyclient_t *client, uint64_t *seen, uint32_t timeout_ms);
+/* Waits until a record has come, gone, or changed its state or flags since `*seen` (0 at first), and updates
+ * it. KEYCLIENT_DEADLINE after `timeout_ms`. */
+KEYCLIENT_API keyclient_status keyclient_wait_for_change(keyclient_t* client, uint64_t* seen,
+                                                         uint32_t timeout_ms);
 
-/* ---- planned exec --------------------------------------------------------------------------------------------------- */
+/* ---- planned exec
+ * --------------------------------------------------------------------------------------------------- */
 
-/* Announces that this process will execve once, within 10 s, to an image that is not more privileged. Its record
- * survives that exec. Afterwards this handle has no session. Stores two descriptors without close-on-exec: the
- * connection, and the next keys in a memfd_secret. Pass their numbers as KEYD_SESSION="<socket>:<keys>".
- * KEYCLIENT_UNSUPPORTED: this kernel has no memfd_secret; nothing was announced. With both pointers NULL nothing is
- * handed over and the record survives alone, where keyd's tier sees execs ("watch" and better). */
-KEYCLIENT_API keyclient_status keyclient_plan_exec(keyclient_t *client, int *socket, int *keys);
+/* Announces that this process will execve once, within 10 s, to an image that is not more privileged. Its
+ * record survives that exec. Afterwards this handle has no session. Stores two descriptors without
+ * close-on-exec: the connection, and the next keys in a memfd_secret. Pass their numbers as
+ * KEYD_SESSION="<socket>:<keys>". KEYCLIENT_UNSUPPORTED: this kernel has no memfd_secret; nothing was
+ * announced. With both pointers NULL nothing is handed over and the record survives alone, where keyd's tier
+ * sees execs ("watch" and better). */
+KEYCLIENT_API keyclient_status keyclient_plan_exec(keyclient_t* client, int* socket, int* keys);
 
-/* In the image after a planned exec: takes the session over from KEYD_SESSION, removes that variable, and re-keys.
- * KEYCLIENT_NOT_FOUND when there is none to take over. */
-KEYCLIENT_API keyclient_status keyclient_adopt(const keyclient_options *options, keyclient_t **out);
+/* In the image after a planned exec: takes the session over from KEYD_SESSION, removes that variable, and
+ * re-keys. KEYCLIENT_NOT_FOUND when there is none to take over. */
+KEYCLIENT_API keyclient_status keyclient_adopt(const keyclient_options* options, keyclient_t** out);
 
 #ifdef __cplusplus
 }

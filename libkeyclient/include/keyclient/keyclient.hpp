@@ -1,5 +1,5 @@
-// The C++ face of libkeyclient (keyclient.h has the contracts): owners instead of handles, keyclient::Error instead
-// of statuses. C++17.
+// The C++ face of libkeyclient (keyclient.h has the contracts): owners instead of handles, keyclient::Error
+// instead of statuses. C++17.
 #pragma once
 
 #include <keyclient/keyclient.h>

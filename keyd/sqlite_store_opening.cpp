@@ -1,0 +1,250 @@
+// First start, each step durable before the next: store.key.new is written; keyd.db gets its schema and a value
+// sealed under that key, in one transaction; store.key.new becomes store.key. Whatever is found at a start tells
+// how far an earlier one came.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "core/base/untrusted_text.h"
+#include "keyd/private_files.h"
+#include "keyd/sqlite_statement.h"
+#include "keyd/sqlite_user_store.h"
+
+namespace keyd::daemon {
+namespace {
+
+constexpr const char* kDatabase = "keyd.db";
+constexpr const char* kKey = "store.key";
+constexpr const char* kNewKey = "store.key.new";
+constexpr const char* kKeyCredential = "keyd-store-key";
+constexpr int kApplicationId = 0x6b657964;  // "keyd": SQLite's own place for it
+constexpr int kSchemaVersion = 1;
+constexpr std::string_view kKeyCheck = "this value opens under the right store key";
+
+constexpr const char* kSchema = R"(
+  CREATE TABLE users (
+    name TEXT PRIMARY KEY NOT NULL,
+    id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
+    state INTEGER NOT NULL CHECK (state BETWEEN 0 AND 2),
+    schemes INTEGER NOT NULL,
+    allow_historic INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    password_changed INTEGER NOT NULL,
+    sealed_password BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE credentials (
+    user_id BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    changed INTEGER NOT NULL,
+    sealed_value BLOB NOT NULL,
+    PRIMARY KEY (user_id, name)
+  ) STRICT;
+  CREATE TABLE meta (name TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+)";
+
+}  // namespace
+
+void SqliteUserStore::restrict_connection() {
+  sqlite3_extended_result_codes(db_.get(), 1);
+  sqlite3_busy_timeout(db_.get(), 2000);
+  sqlite3_limit(db_.get(), SQLITE_LIMIT_LENGTH, 1 << 20);
+  sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+}
+
+Result<void> SqliteUserStore::configure() {
+  // secure_delete: a removed secret does not stay in free pages. temp_store: no file beside the store.
+  return execute(
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;"
+      "PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON;");
+}
+
+Result<void> SqliteUserStore::create_schema(const Bytes& check) {
+  Transaction transaction(*this);
+  if (auto begun = transaction.begin(); !begun) return begun;
+  if (auto made = execute(kSchema); !made) return made;
+  if (auto marked = execute(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {};", kApplicationId,
+                                        kSchemaVersion).c_str());
+      !marked) {
+    return marked;
+  }
+  SqliteStatement insert(db_.get(), "INSERT INTO meta (name, value) VALUES ('key_check', ?)");
+  insert.bind_blob(check);
+  if (insert.step() != SqliteStatement::Step::kDone) return failure("make the store");
+  return transaction.commit();
+}
+
+Result<void> SqliteUserStore::check_schema() {
+  SqliteStatement id(db_.get(), "PRAGMA application_id");
+  SqliteStatement version(db_.get(), "PRAGMA user_version");
+  if (id.step() != SqliteStatement::Step::kRow || version.step() != SqliteStatement::Step::kRow) return failure("open the store");
+  if (id.number(0) != kApplicationId) return fail(Code::kInvalid, fmt::format("{} is a database, but not keyd's; it was left as it is", kDatabase));
+  if (version.number(0) != kSchemaVersion) {
+    return fail(Code::kUnsupported, fmt::format("{} has schema version {}, this keyd knows {}; use the keyd that wrote it", kDatabase,
+                                                version.number(0), kSchemaVersion));
+  }
+  SqliteStatement check(db_.get(), "PRAGMA integrity_check(1)");
+  if (check.step() != SqliteStatement::Step::kRow || check.text(0) != "ok") {
+    return fail(Code::kBroken, fmt::format("{} is damaged; restore it from a backup (it was left as it is)", kDatabase));
+  }
+  return {};
+}
+
+Result<Bytes> SqliteUserStore::key_check() {
+  SqliteStatement select(db_.get(), "SELECT value FROM meta WHERE name = 'key_check'");
+  if (select.step() != SqliteStatement::Step::kRow) return failure("open the store");
+  return select.blob(0);
+}
+
+namespace {
+
+// The store key as the service manager hands it over (systemd LoadCredential=).
+Result<std::optional<StoreSealer::Key>> key_from_credential() {
+  const char* const directory = ::getenv("CREDENTIALS_DIRECTORY");
+  if (directory == nullptr) return std::nullopt;
+  const UniqueFd fd(::open((std::string(directory) + "/" + kKeyCredential).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd.valid()) {
+    if (errno == ENOENT) return std::nullopt;
+    return fail_errno(Code::kBroken, "cannot read the systemd credential keyd-store-key");
+  }
+  auto key = StoreSealer::read_key(fd.get());
+  if (!key) return std::unexpected(key.error());
+  return std::move(*key);
+}
+
+// Which files an earlier start left.
+struct Found {
+  bool key = false, new_key = false, database = false, database_empty = false;
+};
+
+Result<bool> present(int directory, const char* name) {
+  auto checked = check_own_file(directory, name);
+  if (!checked && checked.error().code == Code::kNotFound) return false;
+  if (!checked) return std::unexpected(checked.error());
+  return true;
+}
+
+Result<Found> look(int directory) {
+  Found found;
+  const auto key = present(directory, kKey), new_key = present(directory, kNewKey), database = present(directory, kDatabase);
+  for (const auto* each : {&key, &new_key, &database}) {
+    if (!*each) return std::unexpected(each->error());
+  }
+  // SQLite's own companions are opened by name too: nobody may have planted them.
+  for (const char* companion : {"keyd.db-wal", "keyd.db-shm", "keyd.db-journal"}) {
+    if (auto fine = present(directory, companion); !fine) return std::unexpected(fine.error());
+  }
+  found = {*key, *new_key, *database, false};
+  if (found.database) {
+    // Before its first commit a database in WAL mode has at most one page and no content worth keeping.
+    struct stat st {};
+    found.database_empty = ::fstatat(directory, kDatabase, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size == 0;
+  }
+  return found;
+}
+
+Result<StoreSealer::Key> read_key_file(int directory, const char* name) {
+  auto fd = open_own_file(directory, name, O_RDONLY);
+  if (!fd) return std::unexpected(fd.error());
+  auto key = StoreSealer::read_key(fd->get());
+  if (!key) key.error().detail = std::string(name) + ": " + key.error().detail;
+  return key;
+}
+
+Result<StoreSealer::Key> write_new_key(int directory) {
+  auto key = StoreSealer::generate_key();
+  if (!key) return key;
+  ::unlinkat(directory, kNewKey, 0);
+  auto fd = open_own_file(directory, kNewKey, O_WRONLY | O_CREAT | O_EXCL);
+  if (!fd) return std::unexpected(fd.error());
+  if (auto written = StoreSealer::write_key(fd->get(), *key); !written) return std::unexpected(written.error());
+  if (::fsync(directory) != 0) return fail_errno(Code::kExhausted, "cannot make the store key durable");
+  return key;
+}
+
+Result<void> install_new_key(int directory) {
+  if (::renameat(directory, kNewKey, directory, kKey) != 0 || ::fsync(directory) != 0) {
+    return fail_errno(Code::kBroken, "cannot put the store key in place");
+  }
+  return {};
+}
+
+// Everything that stands in the way of opening is an error about the directory it is in.
+std::unexpected<Error> in(const std::string& directory, Error error) {
+  error.detail = "store " + escape(directory) + ": " + error.detail;
+  return std::unexpected(std::move(error));
+}
+
+}  // namespace
+
+Result<OpenedStore> SqliteUserStore::open(const std::string& state_directory) {
+  auto directory = open_own_directory(state_directory, 0700, true);
+  if (!directory) return std::unexpected(directory.error());
+  const auto found = look(directory->get());
+  if (!found) return in(state_directory, found.error());
+  auto credential_key = key_from_credential();
+  if (!credential_key) return std::unexpected(credential_key.error());
+  const bool external = credential_key->has_value();
+  if (external && found->key) {
+    return in(state_directory, {Code::kRefused, "there is a store.key, and a systemd credential too; remove the one that is not in use"});
+  }
+  if (!external && found->key && !found->database) {
+    return in(state_directory, {Code::kNotFound, "keyd.db is missing beside store.key; restore it, or remove store.key to start with no users"});
+  }
+
+  // A database that opened for writing without its schema being committed counts as not made yet.
+  OpenedStore opened;
+  bool fresh = !found->database || found->database_empty;
+  if (!fresh && !external && !found->key && !found->new_key) {
+    return in(state_directory, {Code::kNotFound, "store.key is missing beside keyd.db; restore it (without it nothing in the store can be read)"});
+  }
+
+  const std::string path = state_directory + "/" + kDatabase;
+  ::umask(077);
+  sqlite3* raw = nullptr;
+  const int status = sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX, nullptr);
+  std::unique_ptr<SqliteUserStore> store(new SqliteUserStore(Database(raw)));
+  if (status != SQLITE_OK) return in(state_directory, store->failure("open it").error());
+  store->restrict_connection();
+  if (!fresh) {
+    SqliteStatement schema(store->db_.get(), "SELECT count(*) FROM sqlite_schema");
+    if (schema.step() != SqliteStatement::Step::kRow) return in(state_directory, store->failure("open it").error());
+    fresh = schema.number(0) == 0 && !found->key;
+  }
+
+  Result<StoreSealer::Key> key = external      ? std::move(**credential_key)
+                                 : found->key  ? read_key_file(directory->get(), kKey)
+                                 : fresh       ? write_new_key(directory->get())
+                                               : read_key_file(directory->get(), kNewKey);
+  if (!key) return in(state_directory, key.error());
+  opened.sealer = std::make_unique<StoreSealer>(std::move(*key));
+
+  // What is there is judged before the first pragma that writes: a refused file stays as it was.
+  if (!fresh) {
+    if (auto checked = store->check_schema(); !checked) return in(state_directory, checked.error());
+  }
+  if (auto configured = store->configure(); !configured) return in(state_directory, configured.error());
+  if (fresh) {
+    const auto check = opened.sealer->seal({"store"}, bytes_of(kKeyCheck));
+    if (!check) return std::unexpected(check.error());
+    if (auto made = store->create_schema(*check); !made) return in(state_directory, made.error());
+    opened.created = true;
+  } else {
+    const auto check = store->key_check();
+    if (!check) return in(state_directory, check.error());
+    if (!opened.sealer->open({"store"}, *check)) {
+      return in(state_directory, {Code::kRefused, "the store key does not belong to keyd.db; restore the pair from the same backup"});
+    }
+  }
+  if (!external && !found->key) {
+    if (auto installed = install_new_key(directory->get()); !installed) return in(state_directory, installed.error());
+  }
+  opened.users = std::move(store);
+  return opened;
+}
+
+}  // namespace keyd::daemon

@@ -1,0 +1,113 @@
+// The part of the task registry that listens to the kernel: exits, execs and changes of credentials, and the one exec
+// that was planned. Exits come by pidfd in every tier; the rest by the process connector, where there is one.
+#include "core/base/log.h"
+#include "core/kernel/task_capabilities.h"
+#include "keyd/task_registry.h"
+
+namespace keyd::daemon {
+
+namespace asio = boost::asio;
+using table::Reason;
+using table::TaskState;
+
+void TaskRegistry::watch_exit(Task& task) {
+  const std::uint64_t inode = task.peer.inode;
+  task.exit_watch = std::make_unique<asio::posix::stream_descriptor>(loop_, task.peer.pidfd.get());
+  task.exit_watch->async_wait(asio::posix::stream_descriptor::wait_read, [this, inode](boost::system::error_code ec) {
+    if (!ec) exited(inode);
+  });
+}
+
+void TaskRegistry::watch_events() {
+  event_watch_->async_wait(asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code ec) {
+    if (ec) return;
+    drain_events();
+    watch_events();
+  });
+}
+
+void TaskRegistry::drain_events() {
+  if (!connector_) return;
+  std::vector<kernel::ProcessEvent> events;
+  const bool all = connector_->drain(events);
+  for (const kernel::ProcessEvent& event : events) {
+    const auto inode = inode_of_pid_.find(event.tgid);
+    if (inode == inode_of_pid_.end()) continue;
+    Task* const task = find(inode->second);
+    if (task == nullptr) continue;
+    if (event.kind == kernel::ProcessEvent::Kind::kExec) {
+      executed(*task);
+    } else {
+      credentials_may_have_changed(*task);
+    }
+  }
+  if (!all) events_lost();
+}
+
+void TaskRegistry::executed(Task& task) {
+  const TaskState state = state_of(task);
+  if (state != TaskState::kPending && state != TaskState::kComplete) return;
+  const auto no_more_powerful = [&task] {
+    // The same ids and no new capability: a set-uid or otherwise privileged image is none that was planned for.
+    const auto now = kernel::permitted_capabilities(task.peer.pidfd.get(), task.peer.pid);
+    return now && task.plan->capabilities && (*now & ~*task.plan->capabilities) == 0;
+  };
+  const bool planned = task.plan && !task.plan->exec_seen && boot_now() < task.plan->deadline && still_itself(task) &&
+                       no_more_powerful();
+  if (!planned) {
+    end(task, TaskState::kRevoked, Reason::kExec);
+    return;
+  }
+  task.plan->exec_seen = true;
+  if (auto record = table_->record(task.handle)) {
+    ++record->exec_generation;
+    (void)table_->update(task.handle, *record);
+  }
+  (void)table_->set_flags(task.handle, TaskState::kComplete, 0);
+  write_audit(task, "exec.done", Reason::kNone);
+}
+
+void TaskRegistry::credentials_may_have_changed(Task& task) {
+  const TaskState state = state_of(task);
+  if (state != TaskState::kPending && state != TaskState::kComplete) return;
+  if (!still_itself(task)) end(task, TaskState::kRevoked, Reason::kCredentialsChanged);
+}
+
+void TaskRegistry::events_lost() {
+  log::warn("process events were lost: every record is revoked, for nobody can say what its process executes now");
+  std::vector<std::uint64_t> all;
+  for (const auto& [inode, task] : tasks_) all.push_back(inode);
+  for (const std::uint64_t inode : all) revoke(inode, Reason::kWatchLost);
+}
+
+// ---- the planned exec ----------------------------------------------------------------------------------------
+
+bool TaskRegistry::plan_exec(std::uint64_t inode) {
+  Task* const task = find(inode);
+  if (task == nullptr || task->pending) return false;
+  Plan plan;
+  plan.deadline = boot_now() + limits_.plan_deadline;
+  plan.capabilities = kernel::permitted_capabilities(task->peer.pidfd.get(), task->peer.pid);
+  if (!table_->set_flags(task->handle, TaskState::kComplete, table::kPlannedExec)) return false;
+  task->plan = plan;
+  schedule(*task, std::min(plan.deadline, task->expires));
+  write_audit(*task, "exec.planned", Reason::kNone);
+  return true;
+}
+
+void TaskRegistry::adopted(std::uint64_t inode) {
+  Task* const task = find(inode);
+  if (task == nullptr || !task->plan) return;
+  if (!connector_) {  // this tier sees no execs: the adoption is the sign of it
+    if (auto record = table_->record(task->handle)) {
+      ++record->exec_generation;
+      (void)table_->update(task->handle, *record);
+    }
+  }
+  task->plan.reset();
+  (void)table_->set_flags(task->handle, TaskState::kComplete, 0);
+  schedule(*task, task->expires);
+  write_audit(*task, "exec.adopted", Reason::kNone);
+}
+
+}  // namespace keyd::daemon

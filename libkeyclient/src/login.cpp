@@ -1,0 +1,113 @@
+#include "libkeyclient/src/login.h"
+
+#include "core/base/untrusted_text.h"
+#include "core/kernel/pidfd.h"
+
+namespace keyd::client {
+
+Outcome<wire::ChallengeStart> choice_of(const keyclient_login& login) {
+  wire::ChallengeStart choice;
+  const std::string_view scheme = login.scheme == nullptr ? "challenge" : login.scheme;
+  const std::string_view suite = login.suite == nullptr ? "modern" : login.suite;
+  const std::string_view transform = login.transform == nullptr ? "" : login.transform;
+  if (login.user == nullptr || !is_acceptable_name(login.user)) return failed(KEYCLIENT_INVALID, "not a user name");
+  if (scheme != "challenge") return failed(KEYCLIENT_UNSUPPORTED, "unknown scheme \"" + escape(scheme) + "\"; this library has: challenge");
+  choice.set_user(login.user);
+  choice.set_key_count(login.key_count == 0 ? 2 : login.key_count);
+  if (suite == "modern") {
+    if (!transform.empty() && transform != "hmac-sha256") return failed(KEYCLIENT_INVALID, "the modern suite has the transform hmac-sha256");
+    if (login.nonce_bits != 0 && login.nonce_bits != 256) return failed(KEYCLIENT_INVALID, "the modern suite has 256-bit numbers");
+    choice.set_suite(wire::SUITE_MODERN);
+    choice.set_transform(wire::TRANSFORM_HMAC_SHA256);
+    choice.set_nonce_bits(256);
+    return choice;
+  }
+  if (suite != "historic") return failed(KEYCLIENT_INVALID, "unknown suite \"" + escape(suite) + "\": modern or historic");
+  choice.set_suite(wire::SUITE_HISTORIC);
+  choice.set_nonce_bits(login.nonce_bits == 0 ? 16 : login.nonce_bits);
+  if (transform.empty() || transform == "hmac-md5" || transform == "keyed-md5") {
+    choice.set_transform(wire::TRANSFORM_HMAC_MD5);
+  } else if (transform == "md5") {
+    choice.set_transform(wire::TRANSFORM_MD5);
+  } else if (transform == "keyed-md5-rfc1828") {
+    choice.set_transform(wire::TRANSFORM_KEYED_MD5_RFC1828);
+  } else {
+    return failed(KEYCLIENT_INVALID, "unknown transform \"" + escape(transform) + "\": md5, hmac-md5, keyed-md5-rfc1828");
+  }
+  return choice;
+}
+
+Outcome<secret::SecretBuffer> ask_password(const keyclient_login& login) {
+  if (login.password != nullptr) {
+    if (login.password_size == 0 || login.password_size > wire::kMaxPassword) {
+      return failed(KEYCLIENT_INVALID, "a password has 1 to 1024 octets");
+    }
+    return secret::SecretBuffer::copy_of({static_cast<const std::uint8_t*>(login.password), login.password_size});
+  }
+  if (login.password_callback == nullptr) return failed(KEYCLIENT_INVALID, "neither a password nor a callback");
+  secret::SecretBuffer buffer(wire::kMaxPassword);
+  std::size_t length = 0;
+  const int cancelled = login.password_callback(login.password_context, reinterpret_cast<char*>(buffer.reveal().data()),
+                                                buffer.size(), &length);
+  if (cancelled != 0) return failed(KEYCLIENT_CANCELLED, "no password was given");
+  if (length == 0 || length > wire::kMaxPassword) return failed(KEYCLIENT_INVALID, "a password has 1 to 1024 octets");
+  buffer.truncate(length);
+  return buffer;
+}
+
+namespace {
+
+// The id of the session whose record this process still has, its channel lost in a planned exec; or empty.
+std::string orphaned_session(keyclient_t& client) {
+  const auto self = kernel::open_pidfd(::getpid());
+  const auto inode = self ? kernel::pidfs_inode(self->get()) : std::nullopt;
+  const auto reader = client.table.current();
+  table::TaskView view;
+  if (!inode || !reader || (*reader)->find_by_inode(*inode, view) != table::LookupOutcome::kFound ||
+      view.word.state != table::TaskState::kComplete) {
+    return {};
+  }
+  return std::string(text_of(view.record.session_id));
+}
+
+}  // namespace
+
+Outcome<Session> authenticate(keyclient_t& client, const Login& login) {
+  secret::SecretBuffer password;
+  std::string renews = client.session ? client.session->id() : std::string();
+  for (int attempt = 0;; ++attempt) {
+    std::optional<KeydLink> own_link;
+    if (!client.session) {
+      auto link = KeydLink::connect(client.target);
+      if (!link) return std::unexpected(link.error());
+      own_link.emplace(std::move(*link));
+    }
+    KeydLink& link = client.session ? client.session->link() : *own_link;
+    auto session = Session::authenticate(link, client.target.server_name, login, renews, password);
+    if (session) return session;
+    const keyclient_status status = session.error().status;
+    // A renewal that failed leaves the session as it was, unless the conversation itself broke.
+    if (client.session && (!client.session->link().usable() || status == KEYCLIENT_SERVER_UNPROVEN)) {
+      client.session.reset();
+      client.descriptor = -1;
+    }
+    if (attempt > 0) return session;
+    // The password took longer than keyd waits: once more, now that it is known.
+    if (status == KEYCLIENT_DEADLINE && login.may_retry && !password.empty()) {
+      if (!client.session) renews.clear();
+      continue;
+    }
+    // keyd was restarted since the session that was to be renewed.
+    if (status == KEYCLIENT_GONE && !renews.empty() && !client.session) {
+      renews.clear();
+      continue;
+    }
+    if (status == KEYCLIENT_REFUSED && renews.empty() && !client.session) {
+      renews = orphaned_session(client);
+      if (!renews.empty()) continue;
+    }
+    return session;
+  }
+}
+
+}  // namespace keyd::client
