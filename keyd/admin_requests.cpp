@@ -79,6 +79,7 @@ void change_user(Server& server, Connection& connection, const char* event, cons
   server.store().post(std::move(job), [&server, self = connection.shared_from_this(), event, name, object,
                                        sessions](const Result<void>& result) {
     server.users().forget(name);
+    server.passwords().forget();
     if (result && sessions == Sessions::kEnd) server.tasks().revoke_user(name);
     audit(server, *self, event, name, object, result);
     if (self->closed()) return;

@@ -2,14 +2,15 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <array>
+#include <climits>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "core/base/clock.h"
-#include "core/base/log.h"
 #include "core/base/untrusted_text.h"
 
 namespace keyd::daemon {
@@ -75,14 +76,38 @@ Result<Audit> Audit::open(AuditFormat format, const std::string& file) {
 }
 
 void Audit::write(const AuditEvent& event) {
-  std::string line = format_ == AuditFormat::kJson ? as_json(event) : as_text(event);
+  std::string line = render(event);
   line += '\n';
-  // One write(2) a line: lines of several writers do not mix.
+  // A pipe that nobody empties must not stop the event loop: what finds no room is counted, and told once
+  // there is. One write(2) a line, at most PIPE_BUF octets: lines of several writers do not mix.
   const int fd = file_.valid() ? file_.get() : STDERR_FILENO;
-  if (::write(fd, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
-    log::error(
-        fmt::format("the audit log cannot be written ({}); lost: {}", std::strerror(errno), event.event));
+  pollfd entry{fd, POLLOUT, 0};
+  if (::poll(&entry, 1, 0) != 1 || (entry.revents & POLLOUT) == 0) {
+    ++lost_;
+    return;
   }
+  if (lost_ != 0) {
+    line = fmt::format("{}\n", render({.event = "audit.lost",
+                                       .user = {},
+                                       .uid = {},
+                                       .pid = {},
+                                       .inode = {},
+                                       .scheme = {},
+                                       .suite = {},
+                                       .session = {},
+                                       .reason = fmt::format("{} lines found no reader", lost_),
+                                       .object = {}})) +
+           line;
+  }
+  if (line.size() <= PIPE_BUF && ::write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size())) {
+    lost_ = 0;
+  } else {
+    ++lost_;
+  }
+}
+
+std::string Audit::render(const AuditEvent& event) const {
+  return format_ == AuditFormat::kJson ? as_json(event) : as_text(event);
 }
 
 }  // namespace keyd::daemon

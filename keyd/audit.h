@@ -31,11 +31,14 @@ class Audit {
  public:
   // `file` empty: standard error. kBroken when it cannot be opened.
   [[nodiscard]] static Result<Audit> open(AuditFormat format, const std::string& file);
-  // Writes the line. A line that cannot be written (disk full) is told in the diagnostic log, with its event.
+  // Writes the line, without ever waiting. Lines that find no room (a full disk, a pipe that nobody reads)
+  // are counted, and the next one that does is preceded by an "audit.lost" with their number.
   void write(const AuditEvent& event);
 
  private:
   Audit(AuditFormat format, UniqueFd file) : format_(format), file_(std::move(file)) {}
+  [[nodiscard]] std::string render(const AuditEvent& event) const;
+  std::uint64_t lost_ = 0;
   AuditFormat format_;
   UniqueFd file_;  // invalid: standard error
 };

@@ -160,15 +160,21 @@ Result<void> apply(const std::string& file, Config& config) {
 
 Result<Config> load_config(const std::string& path, bool required) {
   Config config;
+  // Only a file that is not there may be passed over: one that cannot be read is no reason for defaults.
   std::error_code ec;
-  if (fs::exists(path, ec)) {
-    if (auto applied = apply(path, config); !applied) return std::unexpected(applied.error());
-  } else if (required) {
-    return fail(Code::kNotFound, "no configuration file " + path);
+  const auto status = fs::status(path, ec);
+  if (status.type() == fs::file_type::not_found) {
+    if (required) return fail(Code::kNotFound, "no configuration file " + path);
+  } else if (auto applied = apply(path, config); !applied) {
+    return std::unexpected(applied.error());
   }
   std::vector<std::string> drop_ins;
-  for (fs::directory_iterator it(path + ".d", ec), end; !ec && it != end; it.increment(ec)) {
+  fs::directory_iterator it(path + ".d", ec);
+  for (const fs::directory_iterator end; !ec && it != end; it.increment(ec)) {
     if (it->path().extension() == ".toml") drop_ins.push_back(it->path().string());
+  }
+  if (ec && ec != std::errc::no_such_file_or_directory) {
+    return fail(Code::kBroken, "cannot read " + path + ".d: " + ec.message());
   }
   std::ranges::sort(drop_ins);
   for (const std::string& file : drop_ins) {

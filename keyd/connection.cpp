@@ -67,16 +67,14 @@ void Connection::on_readable() {
   // Before a single octet of it is looked at.
   if (!accept_sender(received.sender)) return;
   const auto self = shared_from_this();  // whatever the handler does to us
-  try {
+  attempt([&] {
     if (phase == Phase::kSecret) {
       secret.truncate(received.size);
       server_.take_secret(*this, std::move(secret));
     } else {
       server_.take_packet(*this, buffer.first(received.size));
     }
-  } catch (const secret::PoolExhausted&) {
-    refuse(wire::REFUSAL_BUSY, "no locked memory left; try again later");
-  }
+  });
 }
 
 void Connection::reply(wire::ServerPacket& packet, int descriptor) { send(wire::encode(packet), descriptor); }
@@ -84,7 +82,7 @@ void Connection::reply(Bytes packet, int descriptor) { send(std::move(packet), d
 void Connection::reply(wire::AdminReply& packet) { send(wire::encode(packet), -1); }
 
 void Connection::refuse(wire::RefusalCode code, std::string text) {
-  if (closed()) return;
+  if (closed() || closing_) return;  // a last word has been said
   closing_ = true;
   if (door_ == Door::kClients) {
     auto packet = wire::refusal(code, std::move(text));
@@ -100,8 +98,8 @@ void Connection::refuse(wire::RefusalCode code, std::string text) {
 void Connection::reply_sealed(const wire::SessionReply& message, ByteView payload) {
   const auto plaintext = wire::encode_session(message, payload);
   const auto record = session->channel.seal(exchange::RecordType::kSession, plaintext.reveal());
-  if (!record) {
-    refuse(wire::REFUSAL_GONE, "the session's keys are used up; authenticate again");
+  if (!record) {  // the epoch's keys are used up, and the client did not ask for the next
+    close();
     return;
   }
   server_.tasks().count_record(peer_.inode, plaintext.size());
@@ -116,18 +114,21 @@ void Connection::send(Bytes packet, int descriptor) {
     finish_reply();
     return;
   }
+  if (errno == ETOOMANYREFS && descriptor >= 0) {  // descriptors on their way to others fill keyd's limit
+    refuse(wire::REFUSAL_BUSY, "too many descriptors are on their way; try again later");
+    return;
+  }
   if (errno != EAGAIN && errno != EWOULDBLOCK) {
     close();
     return;
   }
-  // The peer does not read. It asks nothing more until this one packet is out; it holds up nobody else.
-  UniqueFd kept(descriptor >= 0 ? ::dup(descriptor) : -1);
-  socket_.async_wait(
-      asio::posix::stream_descriptor::wait_write,
-      [self = shared_from_this(), packet = std::move(packet),
-       kept = std::make_shared<UniqueFd>(std::move(kept))](boost::system::error_code ec) mutable {
-        if (!ec && !self->closed()) self->send(std::move(packet), kept->get());
-      });
+  // The peer does not read. It asks nothing more until this one packet is out; it holds up nobody else. (A
+  // descriptor that goes along is the table's, which outlives every connection.)
+  socket_.async_wait(asio::posix::stream_descriptor::wait_write,
+                     [self = shared_from_this(), packet = std::move(packet),
+                      descriptor](boost::system::error_code ec) mutable {
+                       if (!ec && !self->closed()) self->send(std::move(packet), descriptor);
+                     });
 }
 
 void Connection::finish_reply() {
@@ -145,6 +146,7 @@ void Connection::close() {
   server_.connection_closed(*this);
   exchange.reset();
   session.reset();
+  charge_ = Charge();  // handlers that still hold this connection may outlive the quota
   boost::system::error_code ignored;
   socket_.close(ignored);
 }

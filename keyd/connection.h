@@ -59,6 +59,20 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void reply_sealed(const wire::SessionReply& message, ByteView payload = {});
   // After the answer has left the connection closes.
   void close_after_reply() { closing_ = true; }
+  // Runs a handler, or the rest of one that had to wait; out of locked memory it is a refusal, not an end of
+  // keyd.
+  template <typename Handler>
+  void attempt(Handler handler) {
+    try {
+      handler();
+    } catch (const secret::PoolExhausted&) {
+      if (closing_) {
+        close();  // the last word cannot be said
+      } else {
+        refuse(wire::REFUSAL_BUSY, "no locked memory left; try again later");
+      }
+    }
+  }
   // Closes now; tells the server.
   void close();
 

@@ -2,6 +2,8 @@
 // table's descriptor. Nothing that a client can see here depends on whether its user exists, before its proof
 // has been judged, and then the answer is one and the same Denied.
 #include <fmt/format.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 
 #include "core/crypto/random.h"
 #include "core/table/task_terms.h"
@@ -130,10 +132,13 @@ void judge_proof(Server& server, Connection& connection, ByteView packet, ByteVi
   }
   // The claim's "modify the task structure … to reflect the completion". Refused: an exec, an exit, a
   // deadline or an administrator came between, and the exchange has failed.
-  if (!server.tasks().complete(connection.peer().inode)) {
+  const auto completed = server.tasks().complete(connection.peer().inode);
+  if (completed != CompleteOutcome::kComplete) {
     if (connection.closed()) return;  // it was told already
-    refuse_exchange(server, connection, wire::REFUSAL_GONE,
-                    "the process changed while the exchange ran; authenticate again");
+    const bool late = completed == CompleteOutcome::kDeadline;
+    refuse_exchange(server, connection, late ? wire::REFUSAL_DEADLINE : wire::REFUSAL_GONE,
+                    late ? "the exchange took too long; start it again"
+                         : "the process changed while the exchange ran; authenticate again");
     return;
   }
   auto confirmation = machine.confirm();
@@ -150,9 +155,21 @@ void judge_proof(Server& server, Connection& connection, ByteView packet, ByteVi
 
 }  // namespace
 
+bool leave_renewal(Server& server, Connection& connection) {
+  if (connection.phase != Phase::kChallenged) return true;
+  if (connection.session == nullptr) {
+    connection.refuse(wire::REFUSAL_OUT_OF_ORDER, "the proof of the exchange that has begun is awaited");
+    return false;
+  }
+  connection.exchange.reset();
+  connection.phase = Phase::kEstablished;
+  server.tasks().fail(connection.peer().inode, Reason::kNone);
+  return !connection.closed();
+}
+
 void handle_challenge_start(Server& server, Connection& connection, const ClientRequest& request) {
   const wire::ChallengeStart& start = request.message.challenge_start();
-  if (refuse_by_policy(server, connection, start)) return;
+  if (!leave_renewal(server, connection) || refuse_by_policy(server, connection, start)) return;
   if (!server.noise().trustworthy()) {
     refuse_exchange(server, connection, wire::REFUSAL_INTERNAL,
                     "keyd has no random numbers; its log says why");
@@ -186,6 +203,7 @@ void handle_challenge_start(Server& server, Connection& connection, const Client
     refuse_begin(server, connection, outcome);
     return;
   }
+  if (connection.closed()) return;  // what begin() learnt has ended it
   server.own(connection);
   connection.exchange = std::move(machine);
   connection.phase = Phase::kChallenged;
@@ -204,7 +222,7 @@ void handle_challenge_finished(Server& server, Connection& connection, const Cli
       refuse_exchange(server, *self, wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why");
       return;
     }
-    judge_proof(server, *self, packet, bytes_of(record), user->get());
+    self->attempt([&] { judge_proof(server, *self, packet, bytes_of(record), user->get()); });
   });
 }
 
@@ -212,6 +230,12 @@ void handle_table(Server& server, Connection& connection, const ClientRequest&) 
   if (server.config().table_access == TableAccess::kAdministrators && !server.is_administrator(connection)) {
     connection.refuse(wire::REFUSAL_POLICY,
                       "only administrators may read this keyd's task table (table.access)");
+    return;
+  }
+  // A descriptor on its way counts against keyd's own limit until it is received: one a connection, not more.
+  int unread = 0;
+  if (::ioctl(connection.socket(), SIOCOUTQ, &unread) != 0 || unread != 0) {
+    connection.refuse(wire::REFUSAL_BUSY, "receive the last answer before asking for the table again");
     return;
   }
   wire::ServerPacket packet;

@@ -174,7 +174,10 @@ Result<void> provide_directory(const std::string& path, mode_t mode, const Accou
   struct stat st{};
   if (!directory.valid() || ::fstat(directory.get(), &st) != 0)
     return fail_errno(Code::kRefused, escape(path) + " is a link or no directory");
-  if (st.st_uid != 0) return {};  // whose it is is judged when it is used
+  // One that root made beforehand (the service manager's) is handed over while it is still empty; any other
+  // is judged as it stands when it is used.
+  std::error_code ignored;
+  if (!made && (st.st_uid != 0 || !std::filesystem::is_empty(path, ignored))) return {};
   if (::fchown(directory.get(), account.uid, account.gid) != 0 ||
       (made && ::fchmod(directory.get(), mode) != 0)) {
     return fail_errno(Code::kBroken, "cannot give away " + escape(path));

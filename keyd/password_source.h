@@ -25,8 +25,9 @@ class PasswordSource {
   // The moment of use is over: wipes what is not resident.
   void done() { current_ = {}; }
 
-  // The user's password or state has changed.
-  void forget(const std::string& user_id) { held_.erase(user_id); }
+  // A user was changed or removed: wipes every resident password; those still in use come back at their next
+  // use.
+  void forget() { held_.clear(); }
 
  private:
   struct Held {

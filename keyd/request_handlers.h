@@ -7,6 +7,9 @@
 namespace keyd::daemon {
 
 // exchange_requests.cpp
+// Gives up the renewal that the connection is in, if it is in one; its session goes on. False, with a refusal
+// sent, when it is a first exchange that the client would leave.
+[[nodiscard]] bool leave_renewal(Server& server, Connection& connection);
 void handle_challenge_start(Server& server, Connection& connection, const ClientRequest& request);
 void handle_challenge_finished(Server& server, Connection& connection, const ClientRequest& request);
 void handle_table(Server& server, Connection& connection, const ClientRequest& request);

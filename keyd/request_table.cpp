@@ -14,7 +14,8 @@ constexpr std::uint8_t kHandedOver = static_cast<std::uint8_t>(Phase::kHandedOve
 
 using Client = wire::ClientPacket;
 constexpr std::array kClient{
-    ClientEntry{Client::kChallengeStart, "challenge-start", kFresh | kEstablished, handle_challenge_start},
+    ClientEntry{Client::kChallengeStart, "challenge-start", kFresh | kChallenged | kEstablished,
+                handle_challenge_start},
     ClientEntry{Client::kFinished, "finished", kChallenged, handle_challenge_finished},
     ClientEntry{Client::kRecord, "record", kChallenged | kEstablished | kHandedOver, handle_record},
     ClientEntry{Client::kTable, "table", kFresh | kEstablished, handle_table},

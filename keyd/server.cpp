@@ -35,8 +35,13 @@ std::array<Quota::Limit, kResources> limits_of(const Config& config) {
   const std::uint32_t usable = room > 2 * kReservedDescriptors ? room - kReservedDescriptors : room / 2;
   const std::uint32_t connections = std::min(config.connections, std::max(usable * 3 / 4, 1u));
   const std::uint32_t records = std::min(config.table_capacity, std::max(usable / 4, 1u));
-  return {Quota::Limit{connections, config.connections_per_uid},
-          Quota::Limit{records, config.pending_per_uid}, Quota::Limit{records, config.records_per_uid}};
+  // However the limits are set, one uid alone never takes all there is.
+  const auto share = [](std::uint32_t per_uid, std::uint32_t total) {
+    return std::min(per_uid, std::max(total * 3 / 4, 1u));
+  };
+  return {Quota::Limit{connections, share(config.connections_per_uid, connections)},
+          Quota::Limit{records, share(config.pending_per_uid, records)},
+          Quota::Limit{records, config.records_per_uid}};
 }
 
 std::uint64_t nanoseconds(std::chrono::seconds s) { return static_cast<std::uint64_t>(s.count()) * kSecond; }
@@ -65,8 +70,8 @@ Server::Server(asio::io_context& loop, ServerParts parts)
       tick_timer_(loop),
       store_(loop, std::move(parts.store)),
       users_(store_),
-      workers_(loop, std::max(1u, std::thread::hardware_concurrency())),
-      noise_(loop, workers_, config_.raw_noise) {
+      noise_(loop, workers_, config_.raw_noise),
+      workers_(loop, std::max(1u, std::thread::hardware_concurrency())) {
   listeners_.push_back(std::make_unique<Listener>(
       Listener{asio::posix::stream_descriptor(loop, parts.client_listener.release()), Door::kClients,
                asio::steady_timer(loop)}));
@@ -135,6 +140,21 @@ void Server::accept_all(Listener& listener) {
   accept_from(listener);
 }
 
+namespace {
+// Who is not let in is told so in the terms of the door that was knocked at.
+void turn_away(int socket, Door door, wire::RefusalCode code, const std::string& text) {
+  if (door == Door::kClients) {
+    auto packet = wire::refusal(code, text);
+    (void)wire::send_packet(socket, wire::encode(packet));
+    return;
+  }
+  wire::AdminReply packet;
+  packet.mutable_refused()->set_code(code);
+  packet.mutable_refused()->set_text(text);
+  (void)wire::send_packet(socket, wire::encode(packet));
+}
+}  // namespace
+
 void Server::admit(UniqueFd socket, Door door) {
   kernel::PeerIdentity peer;
   if (const auto outcome = kernel::identify_peer(socket.get(), peer); outcome != kernel::PeerOutcome::kOk) {
@@ -142,16 +162,14 @@ void Server::admit(UniqueFd socket, Door door) {
     event.event = "connection.refused";
     event.reason = kernel::name_of(outcome);
     audit_.write(event);
-    auto packet = wire::refusal(wire::REFUSAL_SENDER, "keyd cannot tell which process this is: " +
-                                                          std::string(kernel::name_of(outcome)));
-    (void)wire::send_packet(socket.get(), wire::encode(packet));
+    turn_away(socket.get(), door, wire::REFUSAL_SENDER,
+              "keyd cannot tell which process this is: " + std::string(kernel::name_of(outcome)));
     return;
   }
   const std::uint32_t uid = peer.ids.euid;
   auto charge = quota_.take(Resource::kConnection, uid);
   if (!charge) {
-    auto packet = wire::refusal(wire::REFUSAL_BUSY, "too many connections; close some, or try again later");
-    (void)wire::send_packet(socket.get(), wire::encode(packet));
+    turn_away(socket.get(), door, wire::REFUSAL_BUSY, "too many connections; close some, or try again later");
     return;
   }
   const auto connection =

@@ -103,10 +103,10 @@ class Server {
   std::vector<std::unique_ptr<Listener>> listeners_;
   boost::asio::steady_timer tick_timer_;
   bool stopping_ = false;
-  StoreThread store_;  // the threads come last: they stop first
+  StoreThread store_;
   UserDirectory users_;
-  WorkerPool workers_;
   NoiseKeeper noise_;
+  WorkerPool workers_;  // last: its threads use what stands before it
 };
 
 }  // namespace keyd::daemon

@@ -32,19 +32,54 @@ bool draw_fresh(Connection& connection, const wire::Fresh& client, Fresh& server
   return true;
 }
 
+// The store has answered about a credential: to the process with it, if it may still have it.
+void release_credential(Server& server, Connection& connection, const std::string& name,
+                        const Result<std::optional<Bytes>>& sealed) {
+  AuditEvent event;
+  event.user = connection.session->user;
+  event.uid = connection.peer().ids.euid;
+  event.pid = connection.peer().pid;
+  event.inode = connection.peer().inode;
+  event.session = to_hex(bytes_of(connection.session->id));
+  event.object = name;
+  event.event = "credential.refused";
+  const auto refuse = [&](wire::RefusalCode code, const char* text, const char* reason) {
+    event.reason = reason;
+    server.audit().write(event);
+    refuse_sealed(connection, code, text);
+  };
+  if (!sealed) {
+    log::error(sealed.error().message());
+    refuse(wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why", "store");
+    return;
+  }
+  if (!*sealed) {
+    refuse(wire::REFUSAL_NOT_FOUND, "the user has no credential of this name", "not-found");
+    return;
+  }
+  const auto value = unseal_credential(server.sealer(), connection.session->user_id, name, **sealed);
+  if (!value) {
+    log::error(value.error().message());
+    refuse(wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why", "store");
+    return;
+  }
+  // Once more, now that it is about to leave: the store took its time, and the process may have used it.
+  if (!server.tasks().confirm(connection.peer().inode, connection.session->id)) {
+    connection.refuse(wire::REFUSAL_GONE, "the record of this process was revoked or has expired");
+    return;
+  }
+  wire::SessionReply reply;
+  reply.mutable_credential();
+  connection.reply_sealed(reply, value->reveal());
+  event.event = "credential.released";
+  server.audit().write(event);
+}
+
 }  // namespace
 
 void handle_record(Server& server, Connection& connection, const ClientRequest& request) {
-  if (connection.phase == Phase::kChallenged) {
-    if (connection.session == nullptr) {
-      connection.refuse(wire::REFUSAL_OUT_OF_ORDER, "no session yet");
-      return;
-    }
-    // The client has given its renewal up and goes on with the session it has.
-    connection.exchange.reset();
-    connection.phase = Phase::kEstablished;
-    server.tasks().fail(connection.peer().inode, table::Reason::kNone);
-  }
+  // A client that sends a record in a renewal has given it up and goes on with the session it has.
+  if (!leave_renewal(server, connection)) return;
   const auto plaintext =
       connection.session->channel.open(exchange::RecordType::kSession, bytes_of(request.message.record()));
   wire::SessionRequest message;
@@ -118,53 +153,19 @@ void handle_credential(Server& server, Connection& connection, const SessionRequ
       },
       [&server, self = connection.shared_from_this(), name](const Result<std::optional<Bytes>>& sealed) {
         if (self->closed() || self->session == nullptr) return;
-        AuditEvent event;
-        event.user = self->session->user;
-        event.uid = self->peer().ids.euid;
-        event.pid = self->peer().pid;
-        event.inode = self->peer().inode;
-        event.session = to_hex(bytes_of(self->session->id));
-        event.object = name;
-        event.event = "credential.refused";
-        const auto refuse = [&](wire::RefusalCode code, const char* text, const char* reason) {
-          event.reason = reason;
-          server.audit().write(event);
-          refuse_sealed(*self, code, text);
-        };
-        if (!sealed) {
-          log::error(sealed.error().message());
-          refuse(wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why", "store");
-          return;
-        }
-        if (!*sealed) {
-          refuse(wire::REFUSAL_NOT_FOUND, "the user has no credential of this name", "not-found");
-          return;
-        }
-        const auto value = unseal_credential(server.sealer(), self->session->user_id, name, **sealed);
-        if (!value) {
-          log::error(value.error().message());
-          refuse(wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why", "store");
-          return;
-        }
-        // Once more, now that it is about to leave: the store took its time, and the process may have used
-        // it.
-        if (!server.tasks().confirm(self->peer().inode, self->session->id)) {
-          self->refuse(wire::REFUSAL_GONE, "the record of this process was revoked or has expired");
-          return;
-        }
-        event.event = "credential.released";
-        server.audit().write(event);
-        wire::SessionReply reply;
-        reply.mutable_credential();
-        self->reply_sealed(reply, value->reveal());
+        self->attempt([&] { release_credential(server, *self, name, sealed); });
       });
 }
 
 void handle_credential_names(Server& server, Connection& connection, const SessionRequest&) {
   server.store().post(
       [user = connection.session->user](UserStore& store) { return store.credentials(user); },
-      [self = connection.shared_from_this()](const Result<std::vector<CredentialEntry>>& entries) {
+      [&server, self = connection.shared_from_this()](const Result<std::vector<CredentialEntry>>& entries) {
         if (self->closed() || self->session == nullptr) return;
+        if (!server.tasks().confirm(self->peer().inode, self->session->id)) {
+          self->refuse(wire::REFUSAL_GONE, "the record of this process was revoked or has expired");
+          return;
+        }
         if (!entries) {
           refuse_sealed(*self, wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why");
           return;
@@ -172,7 +173,7 @@ void handle_credential_names(Server& server, Connection& connection, const Sessi
         wire::SessionReply reply;
         wire::CredentialNames& names = *reply.mutable_credential_names();
         for (const CredentialEntry& entry : *entries) names.add_names(entry.name);
-        self->reply_sealed(reply);
+        self->attempt([&] { self->reply_sealed(reply); });
       });
 }
 

@@ -19,11 +19,13 @@ class SqliteStatement {
     statement_.reset(raw);
   }
   SqliteStatement& bind(std::string_view text) {
-    note(sqlite3_bind_text(statement_.get(), ++bound_, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT));
+    note(sqlite3_bind_text(statement_.get(), ++bound_, text.data(), static_cast<int>(text.size()),
+                           SQLITE_TRANSIENT));
     return *this;
   }
   SqliteStatement& bind_blob(ByteView octets) {
-    note(sqlite3_bind_blob(statement_.get(), ++bound_, octets.data(), static_cast<int>(octets.size()), SQLITE_TRANSIENT));
+    note(sqlite3_bind_blob(statement_.get(), ++bound_, octets.data(), static_cast<int>(octets.size()),
+                           SQLITE_TRANSIENT));
     return *this;
   }
   SqliteStatement& bind(std::int64_t number) {
@@ -41,7 +43,9 @@ class SqliteStatement {
     }
   }
 
-  [[nodiscard]] std::int64_t number(int column) const { return sqlite3_column_int64(statement_.get(), column); }
+  [[nodiscard]] std::int64_t number(int column) const {
+    return sqlite3_column_int64(statement_.get(), column);
+  }
   [[nodiscard]] std::string text(int column) const {
     const auto* const start = static_cast<const char*>(sqlite3_column_blob(statement_.get(), column));
     return start == nullptr ? std::string() : std::string(start, size(column));

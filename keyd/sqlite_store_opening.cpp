@@ -1,6 +1,6 @@
-// First start, each step durable before the next: store.key.new is written; keyd.db gets its schema and a value
-// sealed under that key, in one transaction; store.key.new becomes store.key. Whatever is found at a start tells
-// how far an earlier one came.
+// First start, each step durable before the next: store.key.new is written; keyd.db gets its schema and a
+// value sealed under that key, in one transaction; store.key.new becomes store.key. Whatever is found at a
+// start tells how far an earlier one came.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -59,7 +59,8 @@ void SqliteUserStore::restrict_connection() {
 Result<void> SqliteUserStore::configure() {
   // secure_delete: a removed secret does not stay in free pages. temp_store: no file beside the store.
   return execute(
-      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;"
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete "
+      "= ON;"
       "PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON;");
 }
 
@@ -67,8 +68,9 @@ Result<void> SqliteUserStore::create_schema(const Bytes& check) {
   Transaction transaction(*this);
   if (auto begun = transaction.begin(); !begun) return begun;
   if (auto made = execute(kSchema); !made) return made;
-  if (auto marked = execute(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {};", kApplicationId,
-                                        kSchemaVersion).c_str());
+  if (auto marked = execute(
+          fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {};", kApplicationId, kSchemaVersion)
+              .c_str());
       !marked) {
     return marked;
   }
@@ -81,15 +83,20 @@ Result<void> SqliteUserStore::create_schema(const Bytes& check) {
 Result<void> SqliteUserStore::check_schema() {
   SqliteStatement id(db_.get(), "PRAGMA application_id");
   SqliteStatement version(db_.get(), "PRAGMA user_version");
-  if (id.step() != SqliteStatement::Step::kRow || version.step() != SqliteStatement::Step::kRow) return failure("open the store");
-  if (id.number(0) != kApplicationId) return fail(Code::kInvalid, fmt::format("{} is a database, but not keyd's; it was left as it is", kDatabase));
+  if (id.step() != SqliteStatement::Step::kRow || version.step() != SqliteStatement::Step::kRow)
+    return failure("open the store");
+  if (id.number(0) != kApplicationId)
+    return fail(Code::kInvalid,
+                fmt::format("{} is a database, but not keyd's; it was left as it is", kDatabase));
   if (version.number(0) != kSchemaVersion) {
-    return fail(Code::kUnsupported, fmt::format("{} has schema version {}, this keyd knows {}; use the keyd that wrote it", kDatabase,
-                                                version.number(0), kSchemaVersion));
+    return fail(Code::kUnsupported,
+                fmt::format("{} has schema version {}, this keyd knows {}; use the keyd that wrote it",
+                            kDatabase, version.number(0), kSchemaVersion));
   }
   SqliteStatement check(db_.get(), "PRAGMA integrity_check(1)");
   if (check.step() != SqliteStatement::Step::kRow || check.text(0) != "ok") {
-    return fail(Code::kBroken, fmt::format("{} is damaged; restore it from a backup (it was left as it is)", kDatabase));
+    return fail(Code::kBroken,
+                fmt::format("{} is damaged; restore it from a backup (it was left as it is)", kDatabase));
   }
   return {};
 }
@@ -106,7 +113,8 @@ namespace {
 Result<std::optional<StoreSealer::Key>> key_from_credential() {
   const char* const directory = ::getenv("CREDENTIALS_DIRECTORY");
   if (directory == nullptr) return std::nullopt;
-  const UniqueFd fd(::open((std::string(directory) + "/" + kKeyCredential).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  const UniqueFd fd(
+      ::open((std::string(directory) + "/" + kKeyCredential).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!fd.valid()) {
     if (errno == ENOENT) return std::nullopt;
     return fail_errno(Code::kBroken, "cannot read the systemd credential keyd-store-key");
@@ -130,7 +138,8 @@ Result<bool> present(int directory, const char* name) {
 
 Result<Found> look(int directory) {
   Found found;
-  const auto key = present(directory, kKey), new_key = present(directory, kNewKey), database = present(directory, kDatabase);
+  const auto key = present(directory, kKey), new_key = present(directory, kNewKey),
+             database = present(directory, kDatabase);
   for (const auto* each : {&key, &new_key, &database}) {
     if (!*each) return std::unexpected(each->error());
   }
@@ -141,7 +150,7 @@ Result<Found> look(int directory) {
   found = {*key, *new_key, *database, false};
   if (found.database) {
     // Before its first commit a database in WAL mode has at most one page and no content worth keeping.
-    struct stat st {};
+    struct stat st{};
     found.database_empty = ::fstatat(directory, kDatabase, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size == 0;
   }
   return found;
@@ -156,12 +165,15 @@ Result<StoreSealer::Key> read_key_file(int directory, const char* name) {
 }
 
 Result<StoreSealer::Key> write_new_key(int directory) {
+  // A whole one that an interrupted start left is as good as another.
+  if (auto left = read_key_file(directory, kNewKey)) return left;
   auto key = StoreSealer::generate_key();
   if (!key) return key;
   ::unlinkat(directory, kNewKey, 0);
   auto fd = open_own_file(directory, kNewKey, O_WRONLY | O_CREAT | O_EXCL);
   if (!fd) return std::unexpected(fd.error());
-  if (auto written = StoreSealer::write_key(fd->get(), *key); !written) return std::unexpected(written.error());
+  if (auto written = StoreSealer::write_key(fd->get(), *key); !written)
+    return std::unexpected(written.error());
   if (::fsync(directory) != 0) return fail_errno(Code::kExhausted, "cannot make the store key durable");
   return key;
 }
@@ -190,36 +202,52 @@ Result<OpenedStore> SqliteUserStore::open(const std::string& state_directory) {
   if (!credential_key) return std::unexpected(credential_key.error());
   const bool external = credential_key->has_value();
   if (external && found->key) {
-    return in(state_directory, {Code::kRefused, "there is a store.key, and a systemd credential too; remove the one that is not in use"});
+    return in(state_directory,
+              {Code::kRefused,
+               "there is a store.key, and a systemd credential too; remove the one that is not in use"});
   }
   if (!external && found->key && !found->database) {
-    return in(state_directory, {Code::kNotFound, "keyd.db is missing beside store.key; restore it, or remove store.key to start with no users"});
+    return in(
+        state_directory,
+        {Code::kNotFound,
+         "keyd.db is missing beside store.key; restore it, or remove store.key to start with no users"});
   }
 
-  // A database that opened for writing without its schema being committed counts as not made yet.
+  if (found->key && found->database_empty) {
+    return in(state_directory,
+              {Code::kBroken,
+               "keyd.db is empty beside store.key; restore it, or remove both to start with no users"});
+  }
+
+  // A database whose schema was not committed counts as not made yet.
   OpenedStore opened;
   bool fresh = !found->database || found->database_empty;
-  if (!fresh && !external && !found->key && !found->new_key) {
-    return in(state_directory, {Code::kNotFound, "store.key is missing beside keyd.db; restore it (without it nothing in the store can be read)"});
-  }
-
   const std::string path = state_directory + "/" + kDatabase;
   ::umask(077);
   sqlite3* raw = nullptr;
-  const int status = sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int status = sqlite3_open_v2(
+      path.c_str(), &raw,
+      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX, nullptr);
   std::unique_ptr<SqliteUserStore> store(new SqliteUserStore(Database(raw)));
   if (status != SQLITE_OK) return in(state_directory, store->failure("open it").error());
   store->restrict_connection();
   if (!fresh) {
     SqliteStatement schema(store->db_.get(), "SELECT count(*) FROM sqlite_schema");
-    if (schema.step() != SqliteStatement::Step::kRow) return in(state_directory, store->failure("open it").error());
+    if (schema.step() != SqliteStatement::Step::kRow)
+      return in(state_directory, store->failure("open it").error());
     fresh = schema.number(0) == 0 && !found->key;
   }
+  if (!fresh && !external && !found->key && !found->new_key) {
+    return in(
+        state_directory,
+        {Code::kNotFound,
+         "store.key is missing beside keyd.db; restore it (without it nothing in the store can be read)"});
+  }
 
-  Result<StoreSealer::Key> key = external      ? std::move(**credential_key)
-                                 : found->key  ? read_key_file(directory->get(), kKey)
-                                 : fresh       ? write_new_key(directory->get())
-                                               : read_key_file(directory->get(), kNewKey);
+  Result<StoreSealer::Key> key = external     ? std::move(**credential_key)
+                                 : found->key ? read_key_file(directory->get(), kKey)
+                                 : fresh      ? write_new_key(directory->get())
+                                              : read_key_file(directory->get(), kNewKey);
   if (!key) return in(state_directory, key.error());
   opened.sealer = std::make_unique<StoreSealer>(std::move(*key));
 
@@ -237,11 +265,14 @@ Result<OpenedStore> SqliteUserStore::open(const std::string& state_directory) {
     const auto check = store->key_check();
     if (!check) return in(state_directory, check.error());
     if (!opened.sealer->open({"store"}, *check)) {
-      return in(state_directory, {Code::kRefused, "the store key does not belong to keyd.db; restore the pair from the same backup"});
+      return in(state_directory,
+                {Code::kRefused,
+                 "the store key does not belong to keyd.db; restore the pair from the same backup"});
     }
   }
   if (!external && !found->key) {
-    if (auto installed = install_new_key(directory->get()); !installed) return in(state_directory, installed.error());
+    if (auto installed = install_new_key(directory->get()); !installed)
+      return in(state_directory, installed.error());
   }
   opened.users = std::move(store);
   return opened;

@@ -1,5 +1,6 @@
-// The part of the task registry that listens to the kernel: exits, execs and changes of credentials, and the one exec
-// that was planned. Exits come by pidfd in every tier; the rest by the process connector, where there is one.
+// The part of the task registry that listens to the kernel: exits, execs and changes of credentials, and the
+// one exec that was planned. Exits come by pidfd in every tier; the rest by the process connector, where
+// there is one.
 #include "core/base/log.h"
 #include "core/kernel/task_capabilities.h"
 #include "keyd/task_registry.h"
@@ -13,9 +14,10 @@ using table::TaskState;
 void TaskRegistry::watch_exit(Task& task) {
   const std::uint64_t inode = task.peer.inode;
   task.exit_watch = std::make_unique<asio::posix::stream_descriptor>(loop_, task.peer.pidfd.get());
-  task.exit_watch->async_wait(asio::posix::stream_descriptor::wait_read, [this, inode](boost::system::error_code ec) {
-    if (!ec) exited(inode);
-  });
+  task.exit_watch->async_wait(asio::posix::stream_descriptor::wait_read,
+                              [this, inode](boost::system::error_code ec) {
+                                if (!ec) exited(inode);
+                              });
 }
 
 void TaskRegistry::watch_events() {
@@ -48,12 +50,13 @@ void TaskRegistry::executed(Task& task) {
   const TaskState state = state_of(task);
   if (state != TaskState::kPending && state != TaskState::kComplete) return;
   const auto no_more_powerful = [&task] {
-    // The same ids and no new capability: a set-uid or otherwise privileged image is none that was planned for.
+    // The same ids and no new capability: a set-uid or otherwise privileged image is none that was planned
+    // for.
     const auto now = kernel::permitted_capabilities(task.peer.pidfd.get(), task.peer.pid);
     return now && task.plan->capabilities && (*now & ~*task.plan->capabilities) == 0;
   };
-  const bool planned = task.plan && !task.plan->exec_seen && boot_now() < task.plan->deadline && still_itself(task) &&
-                       no_more_powerful();
+  const bool planned = task.plan && !task.plan->exec_seen && boot_now() < task.plan->deadline &&
+                       still_itself(task) && no_more_powerful();
   if (!planned) {
     end(task, TaskState::kRevoked, Reason::kExec);
     return;
@@ -74,13 +77,15 @@ void TaskRegistry::credentials_may_have_changed(Task& task) {
 }
 
 void TaskRegistry::events_lost() {
-  log::warn("process events were lost: every record is revoked, for nobody can say what its process executes now");
+  log::warn(
+      "process events were lost: every record is revoked, for nobody can say what its process executes now");
   std::vector<std::uint64_t> all;
   for (const auto& [inode, task] : tasks_) all.push_back(inode);
   for (const std::uint64_t inode : all) revoke(inode, Reason::kWatchLost);
 }
 
-// ---- the planned exec ----------------------------------------------------------------------------------------
+// ---- the planned exec
+// ----------------------------------------------------------------------------------------
 
 bool TaskRegistry::plan_exec(std::uint64_t inode) {
   Task* const task = find(inode);

@@ -124,18 +124,25 @@ BeginOutcome TaskRegistry::begin(kernel::PeerIdentity& peer, const ExchangeSubje
   return BeginOutcome::kPending;
 }
 
-bool TaskRegistry::complete(std::uint64_t inode) {
+CompleteOutcome TaskRegistry::complete(std::uint64_t inode) {
   drain_events();
   Task* const task = find(inode);
-  if (task == nullptr || !task->pending) return false;
+  if (task == nullptr) return CompleteOutcome::kChanged;
+  if (!task->pending) {  // a renewal whose deadline has passed has left COMPLETE behind
+    return state_of(*task) == TaskState::kComplete ? CompleteOutcome::kDeadline : CompleteOutcome::kChanged;
+  }
+  if (task->pending_deadline <= boot_now()) {
+    fail(inode, Reason::kDeadline);
+    return CompleteOutcome::kDeadline;
+  }
   if (!still_itself(*task)) {
     revoke(inode, Reason::kCredentialsChanged);
-    return false;
+    return CompleteOutcome::kChanged;
   }
   const TaskState before = state_of(*task);
   auto record = table_->record(task->handle);
   const BootTime now = boot_now();
-  if (!record || task->pending_deadline <= now) return false;
+  if (!record) return CompleteOutcome::kChanged;
   const ExchangeSubject& subject = *task->pending;
   record->complete_since = now;
   record->expires = now + limits_.lifetime;
@@ -146,14 +153,14 @@ bool TaskRegistry::complete(std::uint64_t inode) {
   // A refused transition means that something else ended the record in between: the exchange has failed.
   if (!table_->update(task->handle, *record) ||
       !table_->transition(task->handle, before, TaskState::kComplete, 0, Reason::kExchange)) {
-    return false;
+    return CompleteOutcome::kChanged;
   }
   task->expires = record->expires;
   task->pending.reset();
   task->pending_charge = Charge();
   schedule(*task, task->expires);
   write_audit(*task, before == TaskState::kPending ? "exchange.complete" : "exchange.renewed", Reason::kNone);
-  return true;
+  return CompleteOutcome::kComplete;
 }
 
 void TaskRegistry::fail(std::uint64_t inode, Reason reason) {
@@ -180,7 +187,7 @@ bool TaskRegistry::still_itself(const Task& task) const {
          now.ids == task.peer.ids;
 }
 
-bool TaskRegistry::confirm(std::uint64_t inode, const std::string& session_id) {
+bool TaskRegistry::confirm(std::uint64_t inode, std::string session_id) {
   drain_events();
   Task* const task = find(inode);
   if (task == nullptr || state_of(*task) != TaskState::kComplete) return false;

@@ -30,6 +30,12 @@ struct ExchangeSubject {
   std::string renews;      // of the session that is renewed, or empty
 };
 
+enum class CompleteOutcome {
+  kComplete,
+  kDeadline,  // too late: the exchange has failed, a session that it was to renew goes on
+  kChanged,   // an exec, an exit, a change of credentials or an administrator came between
+};
+
 enum class BeginOutcome {
   kPending,     // the task is marked PENDING (a renewed one: COMPLETE and REAUTHENTICATING)
   kAlready,     // it has an exchange pending, or a living record that this exchange does not renew
@@ -56,9 +62,8 @@ class TaskRegistry {
 
   // Step "modify the task structure to reflect a pending request" (seed 000, claim 1). Takes over peer.pidfd.
   [[nodiscard]] BeginOutcome begin(kernel::PeerIdentity& peer, const ExchangeSubject& subject);
-  // Step "… to reflect the completion": false when an exec, an exit, a deadline or an administrator came
-  // between.
-  [[nodiscard]] bool complete(std::uint64_t inode);
+  // Step "… to reflect the completion".
+  [[nodiscard]] CompleteOutcome complete(std::uint64_t inode);
   // The exchange failed; a renewed session stays as it was.
   void fail(std::uint64_t inode, table::Reason reason);
   // Ends a PENDING or COMPLETE record.
@@ -67,7 +72,8 @@ class TaskRegistry {
   // Brings in what the kernel has told but nobody has read yet, and asks the process's pidfd whether it lives
   // with the credentials it had. True when the record is COMPLETE for the session after all that. To be
   // called before anything is given to the process.
-  [[nodiscard]] bool confirm(std::uint64_t inode, const std::string& session_id);
+  // The id comes by value: what this call learns may close the connection that it was taken from.
+  [[nodiscard]] bool confirm(std::uint64_t inode, std::string session_id);
 
   // The connection has ended on which the process's exchange ran, or its session lived (`had_session`). Ends
   // the record, unless an exec is planned or done and this tier would see another one, or the exchange was

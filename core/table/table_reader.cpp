@@ -2,6 +2,7 @@
 // is used as an offset, and the capacity is read once.
 #include "core/table/table_reader.h"
 
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -29,6 +30,12 @@ Result<TableReader> TableReader::map(int descriptor, std::size_t size) {
   if (size < table_size(kBucketWidth) || size > kLargestTable || ::fstat(descriptor, &st) != 0 ||
       ((st.st_size != 0 || S_ISREG(st.st_mode)) && static_cast<std::size_t>(st.st_size) < size)) {
     return fail(Code::kInvalid, "the task table has an impossible size");
+  }
+  // A file that its owner could still cut off would be a SIGBUS to come.
+  if (S_ISREG(st.st_mode)) {
+    const int seals = ::fcntl(descriptor, F_GET_SEALS);
+    if (seals < 0 || (seals & F_SEAL_SHRINK) == 0)
+      return fail(Code::kInvalid, "the task table is not sealed against shrinking");
   }
   ipc::mapped_region region;
   try {

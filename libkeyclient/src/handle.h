@@ -1,5 +1,5 @@
-// What is behind a keyclient_t, and what every function of the C ABI does around its own work: no exception leaves, and
-// every failure leaves its line for keyclient_error().
+// What is behind a keyclient_t, and what every function of the C ABI does around its own work: no exception
+// leaves, and every failure leaves its line for keyclient_error().
 #pragma once
 
 #include <keyclient/keyclient.h>
@@ -40,8 +40,8 @@ keyclient_status guarded(Body body) noexcept {
   }
 }
 
-// Whether the caller's structure has at least the fields of version 0.1, which is all of them so far: a field added
-// later is looked at only where `size` reaches it, and this sizeof stays what it is now.
+// Whether the caller's structure has at least the fields of version 0.1, which is all of them so far: a field
+// added later is looked at only where `size` reaches it, and this sizeof stays what it is now.
 template <typename Structure>
 bool has_size(const Structure* structure) {
   return structure != nullptr && structure->size >= sizeof(Structure);
@@ -52,15 +52,28 @@ template <typename Body>
 keyclient_status with_session(keyclient_t* client, Body body) noexcept {
   return guarded([&]() -> keyclient_status {
     if (client == nullptr) return report(KEYCLIENT_INVALID, "no handle");
-    if (client->owner != ::getpid()) return report(KEYCLIENT_FORKED, "the handle belongs to the parent process");
+    if (client->owner != ::getpid())
+      return report(KEYCLIENT_FORKED, "the handle belongs to the parent process");
     const std::lock_guard lock(client->mutex);
-    if (!client->session) return report(KEYCLIENT_NOT_AUTHENTICATED, "no session; call keyclient_authenticate first");
-    const keyclient_status status = body(*client->session);
-    // What leaves both ends in doubt about the channel ends it.
-    if (status == KEYCLIENT_GONE || status == KEYCLIENT_DEADLINE || status == KEYCLIENT_INTERNAL) {
-      client->descriptor = -1;
-      client->session.reset();
+    if (!client->session)
+      return report(KEYCLIENT_NOT_AUTHENTICATED, "no session; call keyclient_authenticate first");
+    // Whatever leaves an answer unread, or both ends in doubt about the channel, ends the session: the next
+    // request would otherwise be given another one's answer.
+    const auto end_if_in_doubt = [client](keyclient_status status) {
+      const bool over = status == KEYCLIENT_GONE || status == KEYCLIENT_DEADLINE;
+      if (client->session && (over || !client->session->link().usable())) {
+        client->descriptor = -1;
+        client->session.reset();
+      }
+    };
+    keyclient_status status = KEYCLIENT_INTERNAL;
+    try {
+      status = body(*client->session);
+    } catch (...) {
+      end_if_in_doubt(KEYCLIENT_INTERNAL);
+      throw;
     }
+    end_if_in_doubt(status);
     return status;
   });
 }

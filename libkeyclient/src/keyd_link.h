@@ -44,6 +44,9 @@ class KeydLink {
   [[nodiscard]] int descriptor() const { return socket_.get(); }
   // False once an answer did not come, or was none: what comes next would be taken for another question's.
   [[nodiscard]] bool usable() const { return usable_; }
+  // What came was no answer to what was asked.
+  void abandon() { usable_ = false; }
+  void resume() { usable_ = true; }
 
  private:
   [[nodiscard]] Outcome<void> wait_for(short events, std::uint64_t deadline);

@@ -81,6 +81,7 @@ Outcome<Session> Session::adopt(KeydLink link, ByteView handover) {
 }
 
 Outcome<Session::Reply> Session::ask_once(const wire::SessionRequest& request, ByteView payload) {
+  if (!link_.usable()) return failed(KEYCLIENT_GONE, "the conversation with keyd has broken off");
   const auto plaintext = wire::encode_session(request, payload);
   const auto record = channel_.seal(exchange::RecordType::kSession, plaintext.reveal());
   if (!record) return std::unexpected(failure_of(record.error()));
@@ -95,6 +96,7 @@ Outcome<Session::Reply> Session::ask_once(const wire::SessionRequest& request, B
     refusal.status = KEYCLIENT_GONE;
     return std::unexpected(std::move(refusal));
   }
+  link_.abandon();  // until the answer has proved to be one
   if (!answer->message.has_record()) return std::unexpected(unexpected_answer());
   auto opened = channel_.open(exchange::RecordType::kSession, bytes_of(answer->message.record()));
   if (!opened) return failed(KEYCLIENT_GONE, "keyd's record does not open; the session is over");
@@ -103,6 +105,7 @@ Outcome<Session::Reply> Session::ask_once(const wire::SessionRequest& request, B
   if (!wire::decode_session(reply.plaintext.reveal(), reply.message, reply.payload)) {
     return std::unexpected(unexpected_answer());
   }
+  link_.resume();
   if (reply.message.has_refused()) return std::unexpected(failure_of(reply.message.refused()));
   return reply;
 }

@@ -5,42 +5,49 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <array>
+#include <csignal>
+
 #include "core/base/unique_fd.h"
 #include "core/crypto/digest.h"
 
 namespace keyd::console {
 namespace {
 
-// No echo while it lives, also when the user interrupts: the signal waits until the terminal is as it was.
+volatile std::sig_atomic_t interrupted_by = 0;
+void note_signal(int number) { interrupted_by = number; }
+
+// No echo while it lives. A signal that ends or stops the program ends the reading first; it is raised again
+// when the terminal is as it was.
 class NoEcho {
  public:
   explicit NoEcho(int terminal) : terminal_(terminal) {
-    sigset_t wanted;
-    ::sigemptyset(&wanted);
-    for (const int signal : {SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGHUP}) ::sigaddset(&wanted, signal);
-    ::sigprocmask(SIG_BLOCK, &wanted, &mask_);
+    interrupted_by = 0;
+    struct sigaction action{};
+    action.sa_handler = note_signal;  // without SA_RESTART: read(2) returns
+    for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &action, &saved_actions_[i]);
     changed_ = ::tcgetattr(terminal_, &saved_) == 0;
     if (!changed_) return;
     termios quiet = saved_;
-    quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO | ISIG);
+    quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO);
     quiet.c_lflag |= ECHONL;
     ::tcsetattr(terminal_, TCSAFLUSH, &quiet);
   }
   ~NoEcho() {
     if (changed_) ::tcsetattr(terminal_, TCSAFLUSH, &saved_);
-    ::sigprocmask(SIG_SETMASK, &mask_, nullptr);
+    for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &saved_actions_[i], nullptr);
+    if (interrupted_by != 0) ::raise(interrupted_by);
   }
   NoEcho(const NoEcho&) = delete;
   NoEcho& operator=(const NoEcho&) = delete;
 
  private:
+  static constexpr std::array<int, 5> kSignals{SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP};
   int terminal_;
   bool changed_ = false;
   termios saved_{};
-  sigset_t mask_{};
+  std::array<struct sigaction, kSignals.size()> saved_actions_{};
 };
-
-constexpr std::uint8_t kInterrupt = 3, kQuit = 28;  // ^C and ^\ as characters, for ISIG is off
 
 }  // namespace
 
@@ -52,7 +59,10 @@ Result<secret::SecretBuffer> read_secret(int fd, std::size_t limit, bool line) {
     // A line comes octet by octet, so that nothing behind it is taken from whoever reads on.
     const std::size_t room = line ? 1 : buffer.size() - have;
     const ssize_t got = ::read(fd, buffer.reveal().data() + have, room);
-    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EINTR) {
+      if (interrupted_by != 0) return fail(Code::kRefused, "interrupted");
+      continue;
+    }
     if (got < 0) return fail_errno(Code::kInvalid, "cannot read the secret");
     const std::uint8_t last = got == 0 ? 0 : buffer.reveal()[have];
     ended = got == 0 || (line && last == '\n');
@@ -71,13 +81,7 @@ Result<secret::SecretBuffer> prompt(const std::string& question, std::size_t lim
     return fail(Code::kUnreachable, "there is no terminal to ask at; hand the secret over on a descriptor");
   const NoEcho quiet(terminal.get());
   (void)!::write(terminal.get(), question.data(), question.size());
-  auto answer = read_secret(terminal.get(), limit, true);
-  if (answer) {
-    for (const std::uint8_t octet : answer->reveal()) {
-      if (octet == kInterrupt || octet == kQuit) return fail(Code::kRefused, "interrupted");
-    }
-  }
-  return answer;
+  return read_secret(terminal.get(), limit, true);
 }
 
 Result<secret::SecretBuffer> prompt_twice(const std::string& question, std::size_t limit) {

@@ -31,6 +31,21 @@ Result<AdminLink> AdminLink::connect(const std::string& runtime_dir) {
   return AdminLink(std::move(socket));
 }
 
+namespace {
+// The one answer that a request has when it is not refused.
+wire::AdminReply::BodyCase answer_to(const wire::AdminRequest& request) {
+  switch (request.body_case()) {
+    case wire::AdminRequest::kUserShow: return wire::AdminReply::kUser;
+    case wire::AdminRequest::kUserList: return wire::AdminReply::kUsers;
+    case wire::AdminRequest::kCredentialList: return wire::AdminReply::kCredentials;
+    case wire::AdminRequest::kRevokeProcess:
+    case wire::AdminRequest::kRevokeUser: return wire::AdminReply::kRevoked;
+    case wire::AdminRequest::kHealth: return wire::AdminReply::kHealth;
+    default: return wire::AdminReply::kDone;
+  }
+}
+}  // namespace
+
 Result<wire::AdminReply> AdminLink::ask(wire::AdminRequest request, const secret::SecretBuffer* secret) {
   request.set_secret_follows(secret != nullptr);
   // A send that fails because keyd has closed leaves what keyd said before it closed to be read.
@@ -54,6 +69,10 @@ Result<wire::AdminReply> AdminLink::ask(wire::AdminRequest request, const secret
   if (reply.has_refused()) {
     return fail(reply.refused().code() == wire::REFUSAL_NOT_FOUND ? Code::kNotFound : Code::kRefused,
                 escape_line(reply.refused().text()));
+  }
+  // Anything else is no success.
+  if (reply.body_case() != answer_to(request)) {
+    return fail(Code::kInvalid, "keyd answered something else than was asked; nothing is known to be done");
   }
   return reply;
 }

@@ -47,6 +47,17 @@ std::string variable_of(const std::string& name) {
   return variable;
 }
 
+void forget_inherited() {
+  std::vector<std::string> names;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view variable(*entry);
+    if (variable.starts_with("KEYD_CREDENTIAL_") || variable.starts_with("KEYD_SESSION=")) {
+      names.emplace_back(variable.substr(0, variable.find('=')));
+    }
+  }
+  for (const std::string& name : names) ::unsetenv(name.c_str());
+}
+
 Result<void> leave_credentials(keyclient_t* client, const std::vector<std::string>& names) {
   std::set<std::string> used;
   for (const std::string& name : names) {

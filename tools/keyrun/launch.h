@@ -17,6 +17,9 @@ namespace keyd::keyrun {
 // every other character as '_'.
 [[nodiscard]] std::string variable_of(const std::string& name);
 
+// Removes KEYD_SESSION and every KEYD_CREDENTIAL_… from the environment.
+void forget_inherited();
+
 // Fetches each credential into a sealed memfd that survives the exec, and says its number in the environment.
 // kInvalid when two names mean one variable.
 [[nodiscard]] Result<void> leave_credentials(keyclient_t* client, const std::vector<std::string>& names);

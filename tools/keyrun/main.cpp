@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstring>
+#include <filesystem>
 
 #include "core/base/untrusted_text.h"
 #include "core/kernel/hardening.h"
@@ -122,9 +123,13 @@ int main(int argc, char** argv) {
       return console::complain("keyrun", options.password_problem, console::kRefused);
     return complain(status);
   }
+  // The command gets what is left for it here, and neither the password nor what an earlier keyrun left to
+  // us.
+  if (options.password_fd > STDERR_FILENO) ::close(options.password_fd);
+  keyrun::forget_inherited();
   if (auto left = keyrun::leave_credentials(client, options.credentials); !left)
     return complain(left.error());
-  ::setenv("KEYD_RUNTIME_DIR", options.runtime_dir.c_str(), 1);
+  ::setenv("KEYD_RUNTIME_DIR", std::filesystem::absolute(options.runtime_dir).c_str(), 1);
   if (auto left = keyrun::leave_session(client); !left) return complain(left.error());
 
   std::vector<char*> arguments;
