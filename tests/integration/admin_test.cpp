@@ -161,6 +161,29 @@ TEST_F(Admin, StrangersAreNotLetIn) {
   EXPECT_EQ(bold.wait(), 0);
 }
 
+TEST(AdminRefused, IsNeverTakenForASuccess) {
+  // With every connection taken keyd turns the administrator away before it hears what is asked.
+  PrivateKeyd keyd("[limits]\nconnections = 8\n");
+  ASSERT_TRUE(keyd.start());
+  keyd.enrol("alice", "right");
+  {
+    std::vector<std::unique_ptr<RawClient>> all;
+    for (int i = 0; i < 8; ++i) {
+      all.push_back(std::make_unique<RawClient>(keyd.runtime_dir()));
+      wire::ClientPacket request;
+      request.mutable_table();
+      all.back()->send(request);
+      (void)all.back()->receive();
+    }
+    const auto result = keyd.keyadm({"user", "disable", "alice"});
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_EQ(result.out, "");
+    EXPECT_THAT(result.err, HasSubstr("too many connections"));
+  }
+  for (int i = 0; i < 100 && keyd.keyadm({"health"}).exit_code != 0; ++i) ::usleep(10000);
+  EXPECT_THAT(keyd.keyadm({"user", "show", "alice", "-o", "json"}).out, HasSubstr("active"));
+}
+
 TEST(AdminGroup, MembersMayAdminister) {
   if (::getuid() != 0) GTEST_SKIP() << "needs root to become a member of a group";
   PrivateKeyd keyd("[daemon]\nadmin_group = \"adm\"\n");

@@ -176,6 +176,33 @@ TEST_F(Misuse, AFullTableRefusesAndServesAgainWhenThereIsRoom) {
     ::usleep(10000);
 }
 
+TEST_F(Misuse, OneThatDoesNotTakeTheTableIsNotGivenItAgain) {
+  // Descriptors on their way count against keyd's own limit, for everybody.
+  RawClient hoarder(keyd_.runtime_dir());
+  wire::ClientPacket request;
+  request.mutable_table();
+  hoarder.send(request);
+  hoarder.send(request);
+  ::usleep(100000);
+  EXPECT_TRUE(hoarder.receive_message().has_table());
+  EXPECT_EQ(hoarder.receive_message().refused().code(), wire::REFUSAL_BUSY);
+}
+
+TEST(MisuseOfTheAuditLog, ALogThatNobodyReadsHoldsUpNobody) {
+  PrivateKeyd place("[daemon]\ntier = \"pidfd\"\n");
+  // Its standard error is a pipe that stays full.
+  BackgroundProcess keyd({"/bin/bash", "-c",
+                          "exec 2> >(sleep 60); exec " + program("keyd") + " -F --config " +
+                              place.config_file() + " --runtime-dir " + place.runtime_dir() +
+                              " --state-dir " + place.state_dir()});
+  ASSERT_EQ(keyd.read_line(), "keyd: ready");
+  for (int i = 0; i < 400; ++i) {
+    RawClient raw(place.runtime_dir());
+    ASSERT_TRUE(raw.start(RawClient::choice("nosuch"))) << "keyd stopped answering after " << i;
+    EXPECT_FALSE(raw.prove("x"));
+  }
+}
+
 TEST_F(Misuse, APeerThatDoesNotReadHoldsUpNobodyElse) {
   // A socket buffer so small that answers soon find no room; the requests pile up unread too.
   RawClient deaf(keyd_.runtime_dir());

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "core/kernel/proc_connector.h"
@@ -149,6 +150,21 @@ TEST_F(PlannedExec, KeyrunRefusesClearlyAndRunsNothing) {
   result =
       run({program("keyrun"), "--runtime-dir", "/nonexistent", "--user", "alice", "--", "/bin/true"}, "");
   EXPECT_EQ(result.exit_code, 3);
+}
+
+TEST_F(PlannedExec, TheCommandGetsNeitherThePasswordsDescriptorNorAnEarlierSession) {
+  start("pidfd");
+  const std::string file = keyd_->directory() + "/password";
+  std::ofstream(file) << "right\n";
+  const auto result =
+      run({"/bin/bash", "-c",
+           "KEYD_SESSION=98:99 KEYD_CREDENTIAL_OLD=7 exec " + program("keyrun") + " --runtime-dir " +
+               keyd_->runtime_dir() +
+               " --user alice --password-fd 7 -- /bin/sh -c 'ls -l /proc/self/fd; env' 7<" + file});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out.find(file), std::string::npos) << result.out;
+  EXPECT_EQ(result.out.find("KEYD_CREDENTIAL_OLD"), std::string::npos);
+  EXPECT_EQ(result.out.find("98:99"), std::string::npos);
 }
 
 TEST_F(PlannedExec, NothingSecretIsInTheCommandsEnvironment) {

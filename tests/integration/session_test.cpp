@@ -300,6 +300,34 @@ TEST_F(Session, ACancelledPasswordLeavesNothing) {
   EXPECT_TRUE(keyd_.wait_for_state(::getpid(), "REVOKED"));  // its connection is closed
 }
 
+TEST_F(Session, ACancelledRenewalLeavesTheSessionAndCanBeTriedAgain) {
+  authenticate();
+  keyclient_login cancelled{};
+  cancelled.size = sizeof cancelled;
+  cancelled.user = "alice";
+  cancelled.password_callback = [](void*, char*, std::size_t, std::size_t*) { return 1; };
+  EXPECT_EQ(keyclient_authenticate(client_, &cancelled), KEYCLIENT_CANCELLED);
+  authenticate();
+  char c = 'x', back = 0;
+  EXPECT_EQ(keyclient_echo(client_, &c, 1, &back), KEYCLIENT_OK) << keyclient_error();
+  EXPECT_EQ(keyd_.state_of(::getpid()), "COMPLETE");
+}
+
+TEST_F(Session, ARenewalWhosePasswordTookTooLongIsRunOnceMore) {
+  authenticate();
+  keyclient_login login{};
+  login.size = sizeof login;
+  login.user = "alice";
+  login.password_callback = [](void*, char* buffer, std::size_t, std::size_t* length) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2500));  // keyd waits 1 s here
+    std::memcpy(buffer, "right", 5);
+    *length = 5;
+    return 0;
+  };
+  EXPECT_EQ(keyclient_authenticate(client_, &login), KEYCLIENT_OK) << keyclient_error();
+  EXPECT_EQ(keyd_.state_of(::getpid()), "COMPLETE");
+}
+
 TEST_F(Session, RefusesArgumentsThatMakeNoSense) {
   keyclient_login login = login_of("alice", "right");
   login.scheme = "rot13";

@@ -50,6 +50,17 @@ TEST(Start, ACleanEndRemovesTheSocketsAndExitsZero) {
   EXPECT_FALSE(fs::exists(keyd.runtime_dir() + "/admin.sock"));
 }
 
+TEST(Start, ACleanEndWithClientsOfEveryKindConnectedExitsZeroToo) {
+  PrivateKeyd keyd;
+  ASSERT_TRUE(keyd.start());
+  keyd.enrol("alice", "right");
+  RawClient idle(keyd.runtime_dir()), admin(keyd.runtime_dir(), "admin.sock"),
+      established(keyd.runtime_dir());
+  ASSERT_TRUE(established.start(RawClient::choice("alice")) && established.prove("right"));
+  keyd.stop();
+  EXPECT_EQ(keyd.exit_code(), 0);
+}
+
 // Each plants something, and says what keyd must complain about.
 class Planted : public ::testing::Test {
  protected:
@@ -194,6 +205,17 @@ TEST(Start, RunsAsTheAccountOfItsConfigurationAndGivesTheAdminSocketToItsGroup) 
     return raw.start(RawClient::choice("alice")) && raw.prove("right") ? 0 : 2;
   });
   EXPECT_EQ(stranger.wait(), 0);
+}
+
+TEST(Start, ADirectoryThatHoldsSomethingIsNotHandedToTheAccount) {
+  if (::getuid() != 0) GTEST_SKIP() << "needs root to hand a directory over";
+  PrivateKeyd keyd("[daemon]\nuser = \"nobody\"\n");
+  fs::create_directory(keyd.runtime_dir());
+  std::ofstream(keyd.runtime_dir() + "/precious") << "root's";
+  EXPECT_FALSE(keyd.start());
+  struct stat st{};
+  ASSERT_EQ(::stat(keyd.runtime_dir().c_str(), &st), 0);
+  EXPECT_EQ(st.st_uid, 0u);
 }
 
 TEST(Start, HoldsNoCapabilityAndCannotBeInspected) {

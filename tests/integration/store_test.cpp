@@ -123,6 +123,11 @@ TEST_F(Store, ATruncatedDatabaseIsRefused) {
   expect_refused("damaged");
 }
 
+TEST_F(Store, AnEmptiedDatabaseBesideItsKeyIsNoNewStore) {
+  fs::resize_file(database(), 0);
+  expect_refused("keyd.db is empty beside store.key");
+}
+
 TEST_F(Store, SomethingThatIsNoDatabaseIsRefused) {
   std::ofstream(database(), std::ios::binary | std::ios::trunc) << std::string(5000, 'x');
   expect_refused("keyd.db");
