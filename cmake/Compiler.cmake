@@ -32,3 +32,10 @@ function(keyd_library name)
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC keyd_options ${ARG_DEPENDS})
 endfunction()
+
+# A C program that links the sanitized C++ library needs the sanitizers' C++ run-time.
+function(keyd_link_sanitizer target)
+  if(KEYD_SANITIZE)
+    set_target_properties(${target} PROPERTIES LINKER_LANGUAGE CXX)
+  endif()
+endfunction()

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <cstring>
 #include <filesystem>
+#include <memory>
 
 #include "core/base/untrusted_text.h"
 #include "core/kernel/hardening.h"
@@ -118,6 +119,7 @@ int main(int argc, char** argv) {
   target.runtime_dir = options.runtime_dir.c_str();
   keyclient_t* client = nullptr;
   if (const auto status = keyclient_open(&target, &client); status != KEYCLIENT_OK) return complain(status);
+  const std::unique_ptr<keyclient_t, void (*)(keyclient_t*)> owned(client, keyclient_close);  // also wipes
   if (const auto status = authenticate(client, options); status != KEYCLIENT_OK) {
     if (status == KEYCLIENT_CANCELLED)
       return console::complain("keyrun", options.password_problem, console::kRefused);
