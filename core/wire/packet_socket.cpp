@@ -60,9 +60,13 @@ Received receive_packet(int socket, MutableByteView buffer) {
   message.msg_control = control.data();
   message.msg_controllen = control.size();
   ssize_t got = 0;
-  do {
+  // ECONNRESET is said once, ahead of what the peer left: it closed without reading all that we sent. Its
+  // last word still is in the queue.
+  for (bool reset = false;;) {
     got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-  } while (got < 0 && errno == EINTR);
+    if (got >= 0 || (errno != EINTR && (errno != ECONNRESET || reset))) break;
+    reset |= errno == ECONNRESET;
+  }
   if (got < 0) {
     result.system = errno;
     result.outcome = errno == EAGAIN || errno == EWOULDBLOCK ? ReceiveOutcome::kWouldBlock

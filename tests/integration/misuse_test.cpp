@@ -192,7 +192,7 @@ TEST(MisuseOfTheAuditLog, ALogThatNobodyReadsHoldsUpNobody) {
   PrivateKeyd place("[daemon]\ntier = \"pidfd\"\n");
   // Its standard error is a pipe that stays full.
   BackgroundProcess keyd({"/bin/bash", "-c",
-                          "exec 2> >(sleep 60); exec " + program("keyd") + " -F --config " +
+                          "exec 2> >(exec sleep 60 >/dev/null 2>&1); exec " + program("keyd") + " -F --config " +
                               place.config_file() + " --runtime-dir " + place.runtime_dir() +
                               " --state-dir " + place.state_dir()});
   ASSERT_EQ(keyd.read_line(), "keyd: ready");
