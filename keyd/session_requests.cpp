@@ -32,6 +32,14 @@ bool draw_fresh(Connection& connection, const wire::Fresh& client, Fresh& server
   return true;
 }
 
+// Whether the process still is what its record says, asked before anything is done for it. False: it was told
+// that the session is over.
+bool confirmed(Server& server, Connection& connection) {
+  if (server.tasks().confirm(connection.peer().inode, connection.session->id)) return true;
+  connection.refuse(wire::REFUSAL_GONE, "the record of this process was revoked or has expired");
+  return false;
+}
+
 // The store has answered about a credential: to the process with it, if it may still have it.
 void release_credential(Server& server, Connection& connection, const std::string& name,
                         const Result<std::optional<Bytes>>& sealed) {
@@ -64,10 +72,7 @@ void release_credential(Server& server, Connection& connection, const std::strin
     return;
   }
   // Once more, now that it is about to leave: the store took its time, and the process may have used it.
-  if (!server.tasks().confirm(connection.peer().inode, connection.session->id)) {
-    connection.refuse(wire::REFUSAL_GONE, "the record of this process was revoked or has expired");
-    return;
-  }
+  if (!confirmed(server, connection)) return;
   wire::SessionReply reply;
   reply.mutable_credential();
   connection.reply_sealed(reply, value->reveal());
@@ -89,10 +94,7 @@ void handle_record(Server& server, Connection& connection, const ClientRequest& 
     return;
   }
   const std::uint64_t inode = connection.peer().inode;
-  if (!server.tasks().confirm(inode, connection.session->id)) {
-    connection.refuse(wire::REFUSAL_GONE, "the record of this process was revoked or has expired");
-    return;
-  }
+  if (!confirmed(server, connection)) return;
   server.tasks().count_record(inode, plaintext->size());
   for (const SessionEntry& entry : session_requests()) {
     if (entry.type != message.body_case()) continue;
@@ -162,10 +164,7 @@ void handle_credential_names(Server& server, Connection& connection, const Sessi
       [user = connection.session->user](UserStore& store) { return store.credentials(user); },
       [&server, self = connection.shared_from_this()](const Result<std::vector<CredentialEntry>>& entries) {
         if (self->closed() || self->session == nullptr) return;
-        if (!server.tasks().confirm(self->peer().inode, self->session->id)) {
-          self->refuse(wire::REFUSAL_GONE, "the record of this process was revoked or has expired");
-          return;
-        }
+        if (!confirmed(server, *self)) return;
         if (!entries) {
           refuse_sealed(*self, wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why");
           return;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <keyclient/keyclient.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -356,6 +357,21 @@ TEST_F(Session, TheCxxFaceDoesTheSame) {
   const auto value = client.credential("token");
   EXPECT_EQ(std::string(value.begin(), value.end()), "value");
   EXPECT_THROW((void)client.credential("none"), keyclient::Error);
+}
+
+TEST_F(Session, OutOfLockedMemoryIsARefusalAndNotTheEndOfKeyd) {
+  keyd_.set_credential("alice", "large", std::string(60000, 'v'));
+  keyd_.stop();  // a pool that has grown for the setting would be large enough
+  ASSERT_TRUE(keyd_.start());
+  authenticate();
+  const rlimit little{131072, 131072};
+  ASSERT_EQ(::prlimit(keyd_.pid(), RLIMIT_MEMLOCK, &little, nullptr), 0);
+  std::vector<char> value(65536);
+  std::size_t size = value.size();
+  EXPECT_NE(keyclient_credential(client_, "large", value.data(), &size), KEYCLIENT_OK);
+  EXPECT_EQ(keyd_.log().find("credential.released"), std::string::npos) << "told as given away, and was not";
+  EXPECT_EQ(keyd_.keyadm({"health"}).exit_code, 0) << "keyd is gone";
+  authenticate();
 }
 
 TEST(SessionWithoutKeyd, OpenSaysThatKeydIsNotThere) {

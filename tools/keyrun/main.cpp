@@ -24,7 +24,7 @@ struct Options {
   std::uint32_t nonce_bits = 0, key_count = 0;
   int password_fd = -1;
   std::vector<std::string> credentials, command;
-  std::string password_problem;  // why there was no password
+  std::string prompt_failure;  // why there was no password
 };
 
 int complain(const Error& error) {
@@ -81,7 +81,7 @@ int give_password(void* context, char* buffer, std::size_t capacity, std::size_t
                             ? console::read_secret(options.password_fd, capacity, true)
                             : console::prompt("Password of " + escape(options.user) + ": ", capacity);
   if (!password) {
-    options.password_problem = password.error().message();
+    options.prompt_failure = password.error().message();
     return 1;
   }
   std::memcpy(buffer, password->reveal().data(), password->size());
@@ -122,7 +122,7 @@ int main(int argc, char** argv) {
   const std::unique_ptr<keyclient_t, void (*)(keyclient_t*)> owned(client, keyclient_close);  // also wipes
   if (const auto status = authenticate(client, options); status != KEYCLIENT_OK) {
     if (status == KEYCLIENT_CANCELLED)
-      return console::complain("keyrun", options.password_problem, console::kRefused);
+      return console::complain("keyrun", options.prompt_failure, console::kRefused);
     return complain(status);
   }
   // The command gets what is left for it here, and neither the password nor what an earlier keyrun left to
