@@ -72,23 +72,26 @@ bool password_is_fine(Connection& connection, const secret::SecretBuffer& passwo
 
 enum class Sessions { kKeep, kEnd };
 
-// Runs a change of one user on the store's thread; then, durable as it is: cache, sessions, audit, answer.
+// Runs a change of one user on the store's thread; then, durable as it is: cache, sessions, what else follows
+// from it, audit, answer.
 template <typename Job>
 void change_user(Server& server, Connection& connection, const char* event, const std::string& name,
-                 const std::string& object, Sessions sessions, Job job) {
-  server.store().post(std::move(job), [&server, self = connection.shared_from_this(), event, name, object,
-                                       sessions](const Result<void>& result) {
-    server.users().forget(name);
-    server.passwords().forget();
-    if (result && sessions == Sessions::kEnd) server.tasks().revoke_user(name);
-    audit(server, *self, event, name, object, result);
-    if (self->closed()) return;
-    if (result) {
-      done(*self);
-    } else {
-      refuse(*self, result.error());
-    }
-  });
+                 const std::string& object, Sessions sessions, Job job, std::function<void()> and_then = {}) {
+  server.store().post(connection.account(), std::move(job),
+                      [&server, self = connection.shared_from_this(), event, name, object, sessions,
+                       and_then = std::move(and_then)](const Result<void>& result) {
+                        server.users().forget(name);
+                        server.passwords().forget();
+                        if (result && sessions == Sessions::kEnd) server.tasks().revoke_user(name);
+                        if (result && and_then) and_then();
+                        audit(server, *self, event, name, object, result);
+                        if (self->closed()) return;
+                        if (result) {
+                          done(*self);
+                        } else {
+                          refuse(*self, result.error());
+                        }
+                      });
 }
 
 void fill(wire::UserRecord& out, const StoredUser& user) {
@@ -170,58 +173,60 @@ void handle_user_disable(Server& server, Connection& connection, const wire::Adm
 void handle_user_unlock(Server& server, Connection& connection, const wire::AdminRequest& request,
                         secret::SecretBuffer) {
   const std::string& name = request.user_unlock().name();
-  change_user(server, connection, "admin.user-unlock", name, {}, Sessions::kKeep,
-              [name](UserStore& store) -> Result<void> {
-                const auto user = store.find(name);
-                if (!user) return std::unexpected(user.error());
-                if (!*user) return fail(Code::kNotFound, "no user \"" + escape(name) + "\"");
-                if ((*user)->state == UserState::kDisabled) {
-                  return fail(Code::kRefused, "the user is disabled, not locked; use: keyadm user enable");
-                }
-                return store.set_state(name, UserState::kActive);
-              });
+  change_user(
+      server, connection, "admin.user-unlock", name, {}, Sessions::kKeep,
+      [name](UserStore& store) { return store.unlock(name); },
+      [&server, name] { server.tries().unlock(name); });
 }
 
 void handle_user_remove(Server& server, Connection& connection, const wire::AdminRequest& request,
                         secret::SecretBuffer) {
   const std::string& name = request.user_remove().name();
-  change_user(server, connection, "admin.user-remove", name, {}, Sessions::kEnd,
-              [name](UserStore& store) { return store.remove(name); });
+  change_user(
+      server, connection, "admin.user-remove", name, {}, Sessions::kEnd,
+      [name](UserStore& store) { return store.remove(name); },
+      [&server, name] { server.tries().remove(name); });
 }
 
 void handle_user_show(Server& server, Connection& connection, const wire::AdminRequest& request,
                       secret::SecretBuffer) {
   const std::string& name = request.user_show().name();
   server.store().post(
-      [name](UserStore& store) { return store.find(name); },
-      [self = connection.shared_from_this(), name](const Result<std::optional<StoredUser>>& user) {
+      connection.account(), [name](UserStore& store) { return store.find(name); },
+      [&server, self = connection.shared_from_this(), name](const Result<std::optional<StoredUser>>& user) {
         if (self->closed()) return;
         if (!user) return refuse(*self, user.error());
         if (!*user) return refuse(*self, wire::REFUSAL_NOT_FOUND, "no user \"" + escape(name) + "\"");
         wire::AdminReply reply;
         fill(*reply.mutable_user(), **user);
+        const auto standing = server.tries().standing(name, boot_now());
+        reply.mutable_user()->set_failed_tries(standing.failures);
+        reply.mutable_user()->set_sources_waiting(standing.waiting);
         self->reply(reply);
       });
 }
 
 void handle_user_list(Server& server, Connection& connection, const wire::AdminRequest& request,
                       secret::SecretBuffer) {
-  server.store().post([after = request.user_list().after()](
-                          UserStore& store) { return store.list(after, kUsersPerPage + 1); },
-                      [self = connection.shared_from_this()](const Result<std::vector<StoredUser>>& users) {
-                        if (self->closed()) return;
-                        if (!users) return refuse(*self, users.error());
-                        wire::AdminReply reply;
-                        wire::UserRecords& page = *reply.mutable_users();
-                        for (const StoredUser& user : *users) {
-                          if (static_cast<std::size_t>(page.users_size()) == kUsersPerPage) {
-                            page.set_more(true);
-                            break;
-                          }
-                          fill(*page.add_users(), user);
-                        }
-                        self->reply(reply);
-                      });
+  server.store().post(
+      connection.account(),
+      [after = request.user_list().after()](UserStore& store) {
+        return store.list(after, kUsersPerPage + 1);
+      },
+      [self = connection.shared_from_this()](const Result<std::vector<StoredUser>>& users) {
+        if (self->closed()) return;
+        if (!users) return refuse(*self, users.error());
+        wire::AdminReply reply;
+        wire::UserRecords& page = *reply.mutable_users();
+        for (const StoredUser& user : *users) {
+          if (static_cast<std::size_t>(page.users_size()) == kUsersPerPage) {
+            page.set_more(true);
+            break;
+          }
+          fill(*page.add_users(), user);
+        }
+        self->reply(reply);
+      });
 }
 
 // ---- credentials
@@ -258,6 +263,7 @@ void handle_credential_remove(Server& server, Connection& connection, const wire
 void handle_credential_list(Server& server, Connection& connection, const wire::AdminRequest& request,
                             secret::SecretBuffer) {
   server.store().post(
+      connection.account(),
       [user = request.credential_list().name()](UserStore& store) { return store.credentials(user); },
       [self = connection.shared_from_this()](const Result<std::vector<CredentialEntry>>& entries) {
         if (self->closed()) return;
@@ -307,7 +313,7 @@ void handle_revoke_user(Server& server, Connection& connection, const wire::Admi
 void handle_health(Server& server, Connection& connection, const wire::AdminRequest&, secret::SecretBuffer) {
   // The store's thread has to answer too: a keyd that cannot read its store is not ready.
   server.store().post(
-      [](UserStore& store) { return store.list({}, 1); },
+      connection.account(), [](UserStore& store) { return store.list({}, 1); },
       [&server, self = connection.shared_from_this()](const Result<std::vector<StoredUser>>& probe) {
         if (self->closed()) return;
         wire::AdminReply reply;

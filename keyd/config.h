@@ -43,6 +43,13 @@ struct Config {
   std::uint32_t connections_per_uid = 4096;
   std::uint32_t pending_per_uid = 64;
   std::uint32_t records_per_uid = 4096;
+  std::uint32_t octets = 64u << 20;  // of answers that their peers do not read, in all
+  std::uint32_t octets_per_uid = 8u << 20;
+  std::chrono::seconds idle_deadline{60};  // for a connection that asks nothing, or does not read
+  std::uint32_t free_tries = 5;            // failures of a source at a user before it has to wait
+  std::uint32_t tries_per_source = 100, tries_per_user = 200;
+  std::chrono::seconds longest_delay{900};       // between two tries of a source at a user
+  std::string subordinate_uids = "/etc/subuid";  // whose uids are whose; empty: each uid for itself
 
   // [audit]
   AuditFormat audit_format = AuditFormat::kText;

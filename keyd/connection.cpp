@@ -1,5 +1,9 @@
 #include "keyd/connection.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
 #include <cstring>
 
 #include "core/base/log.h"
@@ -9,14 +13,27 @@ namespace keyd::daemon {
 
 namespace asio = boost::asio;
 
+namespace {
+// Octets of answers that the kernel keeps for a peer that does not read (it doubles the number, for its own
+// needs): room for what is usual. A larger answer gets a larger buffer for as long as it takes.
+constexpr int kSendBuffer = 8 * 1024;
+constexpr int kRoomySendBuffer = static_cast<int>(wire::kMaxPacket) + 1024;
+
+void set_send_buffer(int socket, int octets) {
+  ::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &octets, sizeof octets);
+}
+}  // namespace
+
 Connection::Connection(Server& server, UniqueFd socket, Door door, kernel::PeerIdentity peer, Charge charge)
     : phase(door == Door::kClients ? Phase::kFresh : Phase::kAdmin),
       server_(server),
       socket_(server.loop(), socket.release()),
       peer_(std::move(peer)),
+      account_(server.quota().account_of(peer_.ids.euid)),
       charge_(std::move(charge)),
       door_(door) {
   peer_.pidfd.reset();
+  set_send_buffer(this->socket(), kSendBuffer);
 }
 
 Connection::~Connection() = default;
@@ -26,11 +43,32 @@ void Connection::start() { wait_for_packet(); }
 void Connection::wait_for_packet() {
   if (receiving_ || closed()) return;
   receiving_ = true;
+  // A session may be silent for its whole life, and an exchange has a deadline of its own; anybody else is
+  // here to ask for something.
+  if (session == nullptr && phase != Phase::kChallenged) {
+    server_.idle().begin(*this, idle_place, boot_now());
+  } else {
+    server_.idle().release(idle_place);
+  }
   socket_.async_wait(asio::posix::stream_descriptor::wait_read,
                      [self = shared_from_this()](boost::system::error_code ec) {
                        self->receiving_ = false;
-                       if (!ec && !self->closed()) self->on_readable();
+                       if (!ec) self->take_turn();
                      });
+}
+
+void Connection::take_turn() {
+  server_.turns().run(account_, [self = shared_from_this()] {
+    if (!self->closed()) self->on_readable();
+  });
+}
+
+void Connection::out_of_time() {
+  if (!receiving_ || closing_) {
+    close();  // it does not read what it asked for
+    return;
+  }
+  refuse(wire::REFUSAL_DEADLINE, "nothing was asked for too long; connect again when there is something");
 }
 
 bool Connection::accept_sender(const wire::SenderMark& mark) {
@@ -64,6 +102,7 @@ void Connection::on_readable() {
       return;
     case wire::ReceiveOutcome::kPacket: break;
   }
+  server_.idle().release(idle_place);  // from here on it waits for us
   // Before a single octet of it is looked at.
   if (!accept_sender(received.sender)) return;
   const auto self = shared_from_this();  // whatever the handler does to us
@@ -82,17 +121,22 @@ void Connection::reply(Bytes packet, int descriptor) { send(std::move(packet), d
 void Connection::reply(wire::AdminReply& packet) { send(wire::encode(packet), -1); }
 
 void Connection::refuse(wire::RefusalCode code, std::string text) {
+  if (door_ == Door::kClients) {
+    refuse(wire::refusal(code, std::move(text)));
+    return;
+  }
   if (closed() || closing_) return;  // a last word has been said
   closing_ = true;
-  if (door_ == Door::kClients) {
-    auto packet = wire::refusal(code, std::move(text));
-    reply(packet);
-  } else {
-    wire::AdminReply packet;
-    packet.mutable_refused()->set_code(code);
-    packet.mutable_refused()->set_text(std::move(text));
-    reply(packet);
-  }
+  wire::AdminReply packet;
+  packet.mutable_refused()->set_code(code);
+  packet.mutable_refused()->set_text(std::move(text));
+  reply(packet);
+}
+
+void Connection::refuse(wire::ServerPacket refusal) {
+  if (closed() || closing_) return;
+  closing_ = true;
+  reply(refusal);
 }
 
 void Connection::reply_sealed(const wire::SessionReply& message, ByteView payload) {
@@ -110,20 +154,50 @@ void Connection::reply_sealed(const wire::SessionReply& message, ByteView payloa
 
 void Connection::send(Bytes packet, int descriptor) {
   if (closed()) return;
+  gave_descriptor_ |= descriptor >= 0;
   if (wire::send_packet(socket(), packet, descriptor)) {
     finish_reply();
     return;
   }
-  if (errno == ETOOMANYREFS && descriptor >= 0) {  // descriptors on their way to others fill keyd's limit
-    refuse(wire::REFUSAL_BUSY, "too many descriptors are on their way; try again later");
-    return;
+  switch (errno) {
+    case EMSGSIZE:  // larger than the buffer
+      if (!roomy_ && make_room(packet.size())) {
+        send(std::move(packet), descriptor);
+        return;
+      }
+      break;
+    case ETOOMANYREFS:  // descriptors on their way to others fill keyd's limit
+      if (descriptor < 0) break;
+      refuse(wire::REFUSAL_BUSY, "too many descriptors are on their way; try again later");
+      return;
+    case EAGAIN: wait_for_reader(std::move(packet), descriptor); return;
+    default: break;
   }
-  if (errno != EAGAIN && errno != EWOULDBLOCK) {
-    close();
-    return;
+  close();
+}
+
+bool Connection::make_room(std::size_t octets) {
+  auto charge = server_.quota().take(Resource::kOctets, peer_.ids.euid, static_cast<std::uint32_t>(octets));
+  if (!charge) return false;
+  unread_ = std::move(*charge);
+  roomy_ = true;
+  set_send_buffer(socket(), kRoomySendBuffer);
+  return true;
+}
+
+// The peer does not read. It asks nothing more until this one packet is out; it holds up nobody else. (A
+// descriptor that goes along is the table's, which outlives every connection.)
+void Connection::wait_for_reader(Bytes packet, int descriptor) {
+  if (!roomy_) {
+    auto charge =
+        server_.quota().take(Resource::kOctets, peer_.ids.euid, static_cast<std::uint32_t>(packet.size()));
+    if (!charge) {
+      close();  // its account has too much that it does not read
+      return;
+    }
+    unread_ = std::move(*charge);
   }
-  // The peer does not read. It asks nothing more until this one packet is out; it holds up nobody else. (A
-  // descriptor that goes along is the table's, which outlives every connection.)
+  server_.idle().begin(*this, idle_place, boot_now());
   socket_.async_wait(asio::posix::stream_descriptor::wait_write,
                      [self = shared_from_this(), packet = std::move(packet),
                       descriptor](boost::system::error_code ec) mutable {
@@ -134,20 +208,43 @@ void Connection::send(Bytes packet, int descriptor) {
 void Connection::finish_reply() {
   if (closing_) {
     close();
-  } else {
-    wait_for_packet();
+    return;
   }
+  if (!roomy_) {
+    unread_ = Charge();
+    wait_for_packet();
+    return;
+  }
+  // The charge goes when the large answer was read: with the small buffer back, it is writable then.
+  roomy_ = false;
+  set_send_buffer(socket(), kSendBuffer);
+  server_.idle().begin(*this, idle_place, boot_now());
+  socket_.async_wait(asio::posix::stream_descriptor::wait_write,
+                     [self = shared_from_this()](boost::system::error_code ec) {
+                       if (ec || self->closed()) return;
+                       self->unread_ = Charge();
+                       self->wait_for_packet();
+                     });
 }
 
 void Connection::close() {
   if (closed()) return;
   const auto self = shared_from_this();
   phase = Phase::kClosed;
+  server_.idle().release(idle_place);
   server_.connection_closed(*this);
   exchange.reset();
   session.reset();
-  charge_ = Charge();  // handlers that still hold this connection may outlive the quota
   boost::system::error_code ignored;
+  // A descriptor that its receiver has not taken counts against keyd's own limit, also when we have closed:
+  // the socket, and the charge for it, stay until it was taken or the peer has gone.
+  int unread = 0;
+  if (gave_descriptor_ && ::ioctl(socket(), SIOCOUTQ, &unread) == 0 && unread != 0) {
+    ::shutdown(socket(), SHUT_RDWR);
+    server_.keep_undelivered(UniqueFd(socket_.release()), std::move(charge_));
+  }
+  charge_ = Charge();  // handlers that still hold this connection may outlive the quota
+  unread_ = Charge();
   socket_.close(ignored);
 }
 

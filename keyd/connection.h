@@ -1,9 +1,11 @@
 // One connection: its process, its phase, and what it holds. Receives a packet, checks its sender, hands it
 // to the server, and receives no other before that one is answered; so a peer makes keyd hold one request at
-// a time, and nobody waits for it. Event loop only.
+// a time, and nobody waits for it. What a peer does not read is charged to its account, and bounded in time.
+// Event loop only.
 #pragma once
 
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +14,7 @@
 #include "core/exchange/secure_channel.h"
 #include "core/kernel/peer_identity.h"
 #include "core/wire/message_codec.h"
+#include "keyd/idle_watch.h"
 #include "keyd/quota.h"
 
 namespace keyd::daemon {
@@ -55,6 +58,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void reply(wire::AdminReply& packet);
   // Answers, and closes once the answer has left. Also for a packet that nobody asked for.
   void refuse(wire::RefusalCode code, std::string text);
+  void refuse(wire::ServerPacket refusal);  // on keyd.sock
   // Answers with something sealed.
   void reply_sealed(const wire::SessionReply& message, ByteView payload = {});
   // After the answer has left the connection closes.
@@ -76,7 +80,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Closes now; tells the server.
   void close();
 
+  // Its time is up (idle_watch.h): nothing asked, or an answer not read.
+  void out_of_time();
+
   [[nodiscard]] const kernel::PeerIdentity& peer() const { return peer_; }
+  [[nodiscard]] AccountId account() const { return account_; }
   [[nodiscard]] Door door() const { return door_; }
   [[nodiscard]] int socket() { return socket_.native_handle(); }
   [[nodiscard]] bool closed() const { return phase == Phase::kClosed; }
@@ -85,21 +93,29 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::unique_ptr<exchange::ChallengeServer> exchange;  // while Challenged
   std::unique_ptr<Session> session;                     // while Established, HandedOver, and during a renewal
   std::unique_ptr<wire::AdminRequest> awaiting_secret;  // while Secret
+  IdleWatch::Place idle_place;
 
  private:
   void wait_for_packet();
+  void take_turn();
   void on_readable();
   [[nodiscard]] bool accept_sender(const wire::SenderMark& mark);
   void send(Bytes packet, int descriptor);
+  void wait_for_reader(Bytes packet, int descriptor);
+  [[nodiscard]] bool make_room(std::size_t octets);
   void finish_reply();
 
   Server& server_;
   boost::asio::posix::stream_descriptor socket_;
   kernel::PeerIdentity peer_;  // its pidfd is closed: one pidfd a process, not a connection (task_registry.h)
+  AccountId account_;
   Charge charge_;
+  Charge unread_;  // of an answer that waits for its reader, or is larger than most
   Door door_;
   bool closing_ = false;
-  bool receiving_ = false;  // a wait for the next packet is under way
+  bool receiving_ = false;        // a wait for the next packet is under way
+  bool roomy_ = false;            // the socket's send buffer was enlarged for one large answer
+  bool gave_descriptor_ = false;  // the table's may be on its way still
 };
 
 }  // namespace keyd::daemon

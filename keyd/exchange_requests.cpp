@@ -21,16 +21,19 @@ table::Suite suite_of(wire::Suite suite) {
 
 // Ends an exchange without a verdict. A first one takes its connection along; of a renewal nothing is left
 // but the session as it was, on this same connection.
-void refuse_exchange(Server& server, Connection& connection, wire::RefusalCode code, std::string text) {
+void refuse_exchange(Server& server, Connection& connection, wire::ServerPacket refusal) {
   if (connection.session == nullptr) {
-    connection.refuse(code, std::move(text));
+    connection.refuse(std::move(refusal));
     return;
   }
   connection.exchange.reset();
   connection.phase = Phase::kEstablished;
   server.tasks().fail(connection.peer().inode, Reason::kNone);
-  auto packet = wire::refusal(code, std::move(text));
-  connection.reply(packet);
+  connection.reply(refusal);
+}
+
+void refuse_exchange(Server& server, Connection& connection, wire::RefusalCode code, std::string text) {
+  refuse_exchange(server, connection, wire::refusal(code, std::move(text)));
 }
 
 // What keyd offers to nobody, or not here: told plainly, for it says nothing about the user.
@@ -50,6 +53,33 @@ bool refuse_by_policy(Server& server, Connection& connection, const wire::Challe
     return true;
   }
   return false;
+}
+
+// Where the tries of a connection's process are counted: this host's (0) accounts.
+TrySource source_of(const Connection& connection) { return connection.account(); }
+
+// Whether too much was guessed from here, or at this name: told plainly, and alike for names that exist and
+// others (try_ledger.h).
+bool refuse_if_throttled(Server& server, Connection& connection, const std::string& user) {
+  const TrySource source = source_of(connection);
+  const std::uint64_t wait = server.tries().wait_before(source, user, boot_now());
+  if (wait == 0) return false;
+  if (server.tries().first_refusal(source, user)) {
+    AuditEvent event;
+    event.event = "exchange.throttled";
+    event.user = user;
+    event.uid = connection.peer().ids.euid;
+    event.pid = connection.peer().pid;
+    event.inode = connection.peer().inode;
+    event.scheme = "challenge";
+    server.audit().write(event);
+  }
+  const std::uint64_t seconds = (wait + kSecond - 1) / kSecond;
+  auto packet = wire::refusal(wire::REFUSAL_THROTTLED,
+                              fmt::format("too many failed tries; try again in {} s", seconds));
+  packet.mutable_refused()->set_retry_after(static_cast<std::uint32_t>(seconds));
+  refuse_exchange(server, connection, std::move(packet));
+  return true;
 }
 
 void refuse_begin(Server& server, Connection& connection, BeginOutcome outcome) {
@@ -83,6 +113,7 @@ std::string_view inadmissible(const StoredUser* user, table::Suite suite) {
   return {};
 }
 
+// A proof that did not hold. The peer hears of it when the failure is counted for good.
 void deny(Server& server, Connection& connection, const std::string& user, std::string_view reason) {
   AuditEvent event;
   event.event = "exchange.denied";
@@ -99,9 +130,31 @@ void deny(Server& server, Connection& connection, const std::string& user, std::
   if (connection.session == nullptr) server.disown(connection);
   server.tasks().fail(connection.peer().inode, Reason::kWrongProof);
   connection.phase = connection.session != nullptr ? Phase::kEstablished : Phase::kFresh;
-  wire::ServerPacket packet;
-  packet.mutable_denied();
-  connection.reply(packet);
+  server.store().post(
+      connection.account(),
+      [counts = server.tries().failed(source_of(connection), user, boot_now())](UserStore& store) {
+        return store.record_tries(counts);
+      },
+      [self = connection.shared_from_this()](const Result<void>& counted) {
+        // Counted in memory it is: what could not be stored is told to the administrator, not to the guesser.
+        if (!counted) log::error(counted.error().message());
+        if (self->closed()) return;
+        wire::ServerPacket packet;
+        packet.mutable_denied();
+        self->reply(packet);
+      });
+}
+
+// What a success changes in the counts may become durable later: lost, it only means a longer wait.
+void count_success(Server& server, Connection& connection, const std::string& user) {
+  auto counts = server.tries().succeeded(source_of(connection), user, boot_now());
+  if (counts.empty()) return;
+  server.store().post(
+      connection.account(),
+      [counts = std::move(counts)](UserStore& store) { return store.record_tries(counts); },
+      [](const Result<void>& stored) {
+        if (!stored) log::error(stored.error().message());
+      });
 }
 
 // Steps 4 and 5, with the user's record as it stands now.
@@ -109,6 +162,9 @@ void judge_proof(Server& server, Connection& connection, ByteView packet, ByteVi
                  const StoredUser* user) {
   exchange::ChallengeServer& machine = *connection.exchange;
   const std::string name = machine.choice().user();
+  // Others of this source's exchanges may have failed since this one began: so many at a time are no way
+  // around the wait.
+  if (refuse_if_throttled(server, connection, name)) return;
   const std::string_view obstacle = inadmissible(user, suite_of(machine.choice().suite()));
   // Who may not log in is tried with the stand-in's password: as much work, and no proof fits it.
   const auto password = server.passwords().password_of(obstacle.empty() ? user : nullptr);
@@ -146,6 +202,7 @@ void judge_proof(Server& server, Connection& connection, ByteView packet, ByteVi
     refuse_exchange(server, connection, wire::REFUSAL_INTERNAL, "keyd cannot confirm the exchange");
     return;
   }
+  count_success(server, connection, name);
   connection.session =
       std::make_unique<Session>(Session{machine.take_channel(), machine.session_id(), user->name, user->id});
   connection.exchange.reset();
@@ -170,6 +227,7 @@ bool leave_renewal(Server& server, Connection& connection) {
 void handle_challenge_start(Server& server, Connection& connection, const ClientRequest& request) {
   const wire::ChallengeStart& start = request.message.challenge_start();
   if (!leave_renewal(server, connection) || refuse_by_policy(server, connection, start)) return;
+  if (refuse_if_throttled(server, connection, start.user())) return;
   if (!server.noise().trustworthy()) {
     refuse_exchange(server, connection, wire::REFUSAL_INTERNAL,
                     "keyd has no random numbers; its log says why");
@@ -212,18 +270,19 @@ void handle_challenge_start(Server& server, Connection& connection, const Client
 
 void handle_challenge_finished(Server& server, Connection& connection, const ClientRequest& request) {
   const std::string& record = request.message.finished();
-  server.users().find(connection.exchange->choice().user(), [&server, self = connection.shared_from_this(),
-                                                             packet = Bytes(request.packet.begin(),
-                                                                            request.packet.end()),
-                                                             record](const Result<UserPtr>& user) {
-    if (self->closed() || self->exchange == nullptr) return;
-    if (!user) {
-      log::error(user.error().message());
-      refuse_exchange(server, *self, wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why");
-      return;
-    }
-    self->attempt([&] { judge_proof(server, *self, packet, bytes_of(record), user->get()); });
-  });
+  server.users().find(
+      connection.account(), connection.exchange->choice().user(),
+      [&server, self = connection.shared_from_this(),
+       packet = Bytes(request.packet.begin(), request.packet.end()), record](const Result<UserPtr>& user) {
+        if (self->closed() || self->exchange == nullptr) return;
+        if (!user) {
+          log::error(user.error().message());
+          refuse_exchange(server, *self, wire::REFUSAL_INTERNAL,
+                          "keyd cannot read its store; its log says why");
+          return;
+        }
+        self->attempt([&] { judge_proof(server, *self, packet, bytes_of(record), user->get()); });
+      });
 }
 
 void handle_table(Server& server, Connection& connection, const ClientRequest&) {

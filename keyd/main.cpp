@@ -231,6 +231,13 @@ Result<Prepared> prepare(const Options& options, Config config) {
   if (!tier) return std::unexpected(tier.error());
   auto admin_group = admin_group_of(config);
   if (!admin_group) return std::unexpected(admin_group.error());
+  auto accounts =
+      config.subordinate_uids.empty() ? Result<Accounts>() : Accounts::load(config.subordinate_uids);
+  if (!accounts) return std::unexpected(accounts.error());
+  if (accounts->passed_over() != 0) {
+    log::warn(fmt::format("{}: {} lines name no range of uids and owner, or overlap another; passed over",
+                          escape(config.subordinate_uids), accounts->passed_over()));
+  }
   auto audit = Audit::open(config.audit_format, config.audit_file);
   if (!audit) return std::unexpected(audit.error());
 
@@ -254,6 +261,8 @@ Result<Prepared> prepare(const Options& options, Config config) {
   auto store = SqliteUserStore::open(options.state_directory);
   if (!store) return std::unexpected(store.error());
   if (store->created) log::info("made a new store in " + escape(options.state_directory));
+  auto tries = store->users->tries();
+  if (!tries) return std::unexpected(tries.error());
   auto memory = table::SealedMemfd::create(table::table_size(config.table_capacity));
   if (!memory) return std::unexpected(memory.error());
   auto clients = runtime->listen("keyd.sock", 0666, static_cast<gid_t>(-1));
@@ -275,10 +284,11 @@ Result<Prepared> prepare(const Options& options, Config config) {
   const auto self = kernel::open_pidfd(::getpid());
   const auto inode = self ? kernel::pidfs_inode(self->get()) : std::nullopt;
   if (!inode) return fail(Code::kUnsupported, "keyd cannot name itself");
-  return Prepared{ServerParts{std::move(config), std::move(*audit), std::move(store->users),
-                              std::move(store->sealer), std::move(*memory), std::move(tier->second),
-                              tier->first, *inode, *admin_group, std::move(*clients), std::move(*admins)},
-                  std::move(*runtime)};
+  return Prepared{
+      ServerParts{std::move(config), std::move(*audit), std::move(*accounts), std::move(store->users),
+                  std::move(*tries), std::move(store->sealer), std::move(*memory), std::move(tier->second),
+                  tier->first, *inode, *admin_group, std::move(*clients), std::move(*admins)},
+      std::move(*runtime)};
 }
 
 }  // namespace

@@ -9,31 +9,37 @@ Charge& Charge::operator=(Charge&& other) noexcept {
     give_back();
     quota_ = std::exchange(other.quota_, nullptr);
     resource_ = other.resource_;
-    uid_ = other.uid_;
+    account_ = other.account_;
+    units_ = other.units_;
   }
   return *this;
 }
 
 void Charge::give_back() {
-  if (quota_ != nullptr) std::exchange(quota_, nullptr)->give_back(resource_, uid_);
+  if (quota_ != nullptr) std::exchange(quota_, nullptr)->give_back(resource_, account_, units_);
 }
 
-std::optional<Charge> Quota::take(Resource resource, std::uint32_t uid) {
+std::optional<Charge> Quota::take(Resource resource, std::uint32_t uid, std::uint32_t units) {
   const auto index = static_cast<std::size_t>(resource);
-  if (totals_[index] >= limits_[index].total) return std::nullopt;
-  auto& held = by_uid_[uid];
-  if (held[index] >= limits_[index].per_uid) return std::nullopt;
-  ++held[index];
-  ++totals_[index];
-  return Charge(this, resource, uid);
+  const Limit& limit = limits_[index];
+  const AccountId account = accounts_.account_of(uid);
+  const auto found = by_account_.find(account);
+  // 64 bits: neither sum can overflow.
+  const std::uint64_t held = std::uint64_t{found == by_account_.end() ? 0 : found->second[index]} + units;
+  const std::uint64_t total = std::uint64_t{totals_[index]} + units;
+  if (held > limit.per_account || total > limit.total) return std::nullopt;
+  if (total > limit.total - limit.reserve() && held > limit.little()) return std::nullopt;
+  by_account_[account][index] += units;
+  totals_[index] += units;
+  return Charge(this, resource, account, units);
 }
 
-void Quota::give_back(Resource resource, std::uint32_t uid) {
+void Quota::give_back(Resource resource, AccountId account, std::uint32_t units) {
   const auto index = static_cast<std::size_t>(resource);
-  --totals_[index];
-  const auto found = by_uid_.find(uid);
-  --found->second[index];
-  if (std::ranges::all_of(found->second, [](std::uint32_t n) { return n == 0; })) by_uid_.erase(found);
+  totals_[index] -= units;
+  const auto found = by_account_.find(account);
+  found->second[index] -= units;
+  if (std::ranges::all_of(found->second, [](std::uint32_t n) { return n == 0; })) by_account_.erase(found);
 }
 
 }  // namespace keyd::daemon

@@ -1,6 +1,8 @@
 #include "keyd/server.h"
 
 #include <fmt/format.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -23,11 +25,10 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr std::chrono::milliseconds kTick{500};  // heartbeat and deadlines
-constexpr std::chrono::milliseconds kAcceptPause{100};
-constexpr int kAcceptsAtOnce = 64;
+constexpr std::uint64_t kTriesSweep = 600 * kSecond;
 constexpr std::uint32_t kReservedDescriptors = 128;
 
-std::array<Quota::Limit, kResources> limits_of(const Config& config) {
+Quota::Limits limits_of(const Config& config) {
   rlimit files{};
   ::getrlimit(RLIMIT_NOFILE, &files);
   // A connection is a descriptor, and so is a process with a record.
@@ -35,13 +36,10 @@ std::array<Quota::Limit, kResources> limits_of(const Config& config) {
   const std::uint32_t usable = room > 2 * kReservedDescriptors ? room - kReservedDescriptors : room / 2;
   const std::uint32_t connections = std::min(config.connections, std::max(usable * 3 / 4, 1u));
   const std::uint32_t records = std::min(config.table_capacity, std::max(usable / 4, 1u));
-  // However the limits are set, one uid alone never takes all there is.
-  const auto share = [](std::uint32_t per_uid, std::uint32_t total) {
-    return std::min(per_uid, std::max(total * 3 / 4, 1u));
-  };
-  return {Quota::Limit{connections, share(config.connections_per_uid, connections)},
-          Quota::Limit{records, share(config.pending_per_uid, records)},
-          Quota::Limit{records, config.records_per_uid}};
+  // However large a share is, the reserve of each total keeps one account from taking all there is.
+  return {Quota::Limit{connections, config.connections_per_uid},
+          Quota::Limit{records, config.pending_per_uid}, Quota::Limit{records, config.records_per_uid},
+          Quota::Limit{config.octets, config.octets_per_uid}};
 }
 
 std::uint64_t nanoseconds(std::chrono::seconds s) { return static_cast<std::uint64_t>(s.count()) * kSecond; }
@@ -49,6 +47,11 @@ std::uint64_t nanoseconds(std::chrono::seconds s) { return static_cast<std::uint
 TaskRegistry::Limits task_limits(const Config& config) {
   return {nanoseconds(config.pending_deadline), nanoseconds(config.lifetime),
           nanoseconds(config.plan_deadline), nanoseconds(config.linger)};
+}
+
+TryLedger::Limits try_limits(const Config& config) {
+  return {config.free_tries, config.tries_per_source, config.tries_per_user,
+          nanoseconds(config.longest_delay)};
 }
 
 }  // namespace
@@ -59,33 +62,34 @@ Server::Server(asio::io_context& loop, ServerParts parts)
       audit_(std::move(parts.audit)),
       admin_group_(parts.admin_group),
       sealer_(std::move(parts.sealer)),
-      quota_(limits_of(config_)),
+      quota_(limits_of(config_), std::move(parts.accounts)),
       receive_buffer_(wire::kMaxPacket),
+      idle_(nanoseconds(config_.idle_deadline)),
+      turns_(loop),
       passwords_(*sealer_, config_.historic_enabled && config_.resident_passwords),
+      tries_(try_limits(config_), parts.tries, boot_now()),
       tasks_(loop,
              std::make_unique<table::TableWriter>(std::move(parts.table_memory), config_.table_capacity,
                                                   parts.tier, parts.own_inode),
              std::move(parts.connector), quota_, audit_, task_limits(config_),
              [this](std::uint64_t inode, table::Reason reason) { task_ended(inode, reason); }),
+      client_door_(loop, std::move(parts.client_listener),
+                   [this](UniqueFd socket) { admit(std::move(socket), Door::kClients); }),
+      admin_door_(loop, std::move(parts.admin_listener),
+                  [this](UniqueFd socket) { admit(std::move(socket), Door::kAdministrators); }),
       tick_timer_(loop),
       store_(loop, std::move(parts.store)),
       users_(store_),
       noise_(loop, workers_, config_.raw_noise),
-      workers_(loop, std::max(1u, std::thread::hardware_concurrency())) {
-  listeners_.push_back(std::make_unique<Listener>(
-      Listener{asio::posix::stream_descriptor(loop, parts.client_listener.release()), Door::kClients,
-               asio::steady_timer(loop)}));
-  listeners_.push_back(std::make_unique<Listener>(
-      Listener{asio::posix::stream_descriptor(loop, parts.admin_listener.release()), Door::kAdministrators,
-               asio::steady_timer(loop)}));
-}
+      workers_(loop, std::max(1u, std::thread::hardware_concurrency())) {}
 
 Server::~Server() = default;
 
 Result<void> Server::start() {
   if (auto stirred = noise_.start(); !stirred) return stirred;
   if (auto prepared = passwords_.prepare(); !prepared) return prepared;
-  for (const auto& listener : listeners_) accept_from(*listener);
+  client_door_.open();
+  admin_door_.open();
   tick();
   return {};
 }
@@ -93,52 +97,52 @@ Result<void> Server::start() {
 void Server::stop() {
   stopping_ = true;
   tasks_.shut_down();
-  boost::system::error_code ignored;
-  for (const auto& listener : listeners_) listener->socket.close(ignored);
+  client_door_.close();
+  admin_door_.close();
   const auto all = connections_;
   for (const auto& connection : all) connection->close();
   loop_.stop();
 }
 
 void Server::tick() {
+  const BootTime now = boot_now();
   tasks_.tick();
-  nonces_.sweep(boot_now());
+  nonces_.sweep(now);
+  while (Connection* const late = idle_.overdue(now)) late->out_of_time();
+  close_delivered();
+  if (now - tries_swept_ >= kTriesSweep) {
+    tries_swept_ = now;
+    sweep_tries();
+  }
   tick_timer_.expires_after(kTick);
   tick_timer_.async_wait([this](boost::system::error_code ec) {
     if (!ec) tick();
   });
 }
 
-// ---- accepting
-// ---------------------------------------------------------------------------------------------------
-
-void Server::accept_from(Listener& listener) {
-  listener.socket.async_wait(asio::posix::stream_descriptor::wait_read,
-                             [this, &listener](boost::system::error_code ec) {
-                               if (!ec) accept_all(listener);
-                             });
+void Server::close_delivered() {
+  std::erase_if(undelivered_, [](const Undelivered& kept) {
+    int unread = 0;
+    return ::ioctl(kept.socket.get(), SIOCOUTQ, &unread) != 0 || unread == 0;
+  });
 }
 
-void Server::accept_all(Listener& listener) {
-  for (int i = 0; i < kAcceptsAtOnce; ++i) {
-    UniqueFd socket(
-        ::accept4(listener.socket.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (socket.valid()) {
-      admit(std::move(socket), listener.door);
-      continue;
-    }
-    if (errno == EAGAIN || errno == EWOULDBLOCK) break;
-    if (errno == EINTR || errno == ECONNABORTED) continue;
-    // Out of descriptors or memory: those who wait stay in the backlog until some are free.
-    log::warn(fmt::format("cannot accept a connection: {}", std::strerror(errno)));
-    listener.pause.expires_after(kAcceptPause);
-    listener.pause.async_wait([this, &listener](boost::system::error_code ec) {
-      if (!ec) accept_from(listener);
-    });
-    return;
-  }
-  accept_from(listener);
+void Server::keep_undelivered(UniqueFd socket, Charge charge) {
+  undelivered_.push_back({std::move(socket), std::move(charge)});
 }
+
+void Server::sweep_tries() {
+  auto faded = tries_.sweep(boot_now());
+  if (faded.empty()) return;
+  store_.post(
+      0, [faded = std::move(faded)](UserStore& store) { return store.record_tries(faded); },
+      [](const Result<void>& stored) {
+        if (!stored) log::error(stored.error().message());
+      });
+}
+
+// ---- who comes in
+// -----------------------------------------------------------------------------------------------------
 
 namespace {
 // Who is not let in is told so in the terms of the door that was knocked at.

@@ -13,12 +13,16 @@
 #include "keyd/audit.h"
 #include "keyd/config.h"
 #include "keyd/connection.h"
+#include "keyd/fair_turns.h"
+#include "keyd/idle_watch.h"
+#include "keyd/listener.h"
 #include "keyd/noise_keeper.h"
 #include "keyd/nonce_ledger.h"
 #include "keyd/password_source.h"
 #include "keyd/quota.h"
 #include "keyd/store_thread.h"
 #include "keyd/task_registry.h"
+#include "keyd/try_ledger.h"
 #include "keyd/user_directory.h"
 #include "keyd/worker_pool.h"
 
@@ -28,7 +32,9 @@ namespace keyd::daemon {
 struct ServerParts {
   Config config;
   Audit audit;
+  Accounts accounts;
   std::unique_ptr<UserStore> store;
+  std::vector<TryCount> tries;  // as stored
   std::unique_ptr<StoreSealer> sealer;
   std::unique_ptr<table::TableMemory> table_memory;
   std::optional<kernel::ProcConnector> connector;
@@ -55,6 +61,11 @@ class Server {
   void take_secret(Connection& connection, secret::SecretBuffer value);
   void connection_closed(Connection& connection);
   void refused_sender(const Connection& connection, kernel::SenderOutcome outcome);
+  // A socket whose last answer, with a descriptor, was not received yet; closed when it was. The charge stays
+  // with it.
+  void keep_undelivered(UniqueFd socket, Charge charge);
+  [[nodiscard]] IdleWatch& idle() { return idle_; }
+  [[nodiscard]] FairTurns& turns() { return turns_; }
   [[nodiscard]] MutableByteView receive_buffer() { return receive_buffer_; }
   [[nodiscard]] boost::asio::io_context& loop() { return loop_; }
 
@@ -67,7 +78,8 @@ class Server {
   [[nodiscard]] PasswordSource& passwords() { return passwords_; }
   [[nodiscard]] NonceLedger& nonces() { return nonces_; }
   [[nodiscard]] TaskRegistry& tasks() { return tasks_; }
-  [[nodiscard]] const Quota& quota() const { return quota_; }
+  [[nodiscard]] Quota& quota() { return quota_; }
+  [[nodiscard]] TryLedger& tries() { return tries_; }
   [[nodiscard]] const NoiseKeeper& noise() const { return noise_; }
   // The connection on which the process's exchange or session runs. A process has one.
   void own(Connection& connection) { owners_[connection.peer().inode] = connection.weak_from_this(); }
@@ -77,16 +89,11 @@ class Server {
   [[nodiscard]] bool is_administrator(Connection& connection) const;
 
  private:
-  struct Listener {
-    boost::asio::posix::stream_descriptor socket;
-    Door door;
-    boost::asio::steady_timer pause;
-  };
-  void accept_from(Listener& listener);
-  void accept_all(Listener& listener);
   void admit(UniqueFd socket, Door door);
   void task_ended(std::uint64_t inode, table::Reason reason);
   void tick();
+  void close_delivered();
+  void sweep_tries();
 
   boost::asio::io_context& loop_;
   Config config_;
@@ -95,12 +102,21 @@ class Server {
   std::unique_ptr<StoreSealer> sealer_;
   Quota quota_;
   Bytes receive_buffer_;
+  IdleWatch idle_;
+  FairTurns turns_;
   std::unordered_set<std::shared_ptr<Connection>> connections_;
+  struct Undelivered {
+    UniqueFd socket;
+    Charge charge;
+  };
+  std::vector<Undelivered> undelivered_;
   std::unordered_map<std::uint64_t, std::weak_ptr<Connection>> owners_;
   PasswordSource passwords_;
   NonceLedger nonces_;
+  TryLedger tries_;
+  BootTime tries_swept_ = 0;
   TaskRegistry tasks_;
-  std::vector<std::unique_ptr<Listener>> listeners_;
+  Listener client_door_, admin_door_;
   boost::asio::steady_timer tick_timer_;
   bool stopping_ = false;
   StoreThread store_;

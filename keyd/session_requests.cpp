@@ -150,6 +150,7 @@ void handle_end(Server& server, Connection& connection, const SessionRequest&) {
 void handle_credential(Server& server, Connection& connection, const SessionRequest& request) {
   const std::string name = request.message.credential().name();
   server.store().post(
+      connection.account(),
       [user_id = connection.session->user_id, name](UserStore& store) {
         return store.credential(user_id, name);
       },
@@ -161,6 +162,7 @@ void handle_credential(Server& server, Connection& connection, const SessionRequ
 
 void handle_credential_names(Server& server, Connection& connection, const SessionRequest&) {
   server.store().post(
+      connection.account(),
       [user = connection.session->user](UserStore& store) { return store.credentials(user); },
       [&server, self = connection.shared_from_this()](const Result<std::vector<CredentialEntry>>& entries) {
         if (self->closed() || self->session == nullptr) return;

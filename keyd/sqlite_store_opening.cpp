@@ -21,7 +21,7 @@ constexpr const char* kKey = "store.key";
 constexpr const char* kNewKey = "store.key.new";
 constexpr const char* kKeyCredential = "keyd-store-key";
 constexpr int kApplicationId = 0x6b657964;  // "keyd": SQLite's own place for it
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 constexpr std::string_view kKeyCheck = "this value opens under the right store key";
 
 constexpr const char* kSchema = R"(
@@ -46,6 +46,17 @@ constexpr const char* kSchema = R"(
   CREATE TABLE meta (name TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 )";
 
+// Since version 2.
+constexpr const char* kTriesSchema = R"(
+  CREATE TABLE tries (
+    user TEXT NOT NULL,
+    source INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    familiar INTEGER NOT NULL,
+    PRIMARY KEY (user, source)
+  ) STRICT, WITHOUT ROWID;
+)";
+
 }  // namespace
 
 void SqliteUserStore::restrict_connection() {
@@ -68,6 +79,7 @@ Result<void> SqliteUserStore::create_schema(const Bytes& check) {
   Transaction transaction(*this);
   if (auto begun = transaction.begin(); !begun) return begun;
   if (auto made = execute(kSchema); !made) return made;
+  if (auto made = execute(kTriesSchema); !made) return made;
   if (auto marked = execute(
           fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {};", kApplicationId, kSchemaVersion)
               .c_str());
@@ -80,7 +92,17 @@ Result<void> SqliteUserStore::create_schema(const Bytes& check) {
   return transaction.commit();
 }
 
-Result<void> SqliteUserStore::check_schema() {
+Result<void> SqliteUserStore::migrate(int from) {
+  if (from == kSchemaVersion) return {};
+  Transaction transaction(*this);
+  if (auto begun = transaction.begin(); !begun) return begun;
+  if (auto made = execute(kTriesSchema); !made) return made;
+  if (auto marked = execute(fmt::format("PRAGMA user_version = {};", kSchemaVersion).c_str()); !marked)
+    return marked;
+  return transaction.commit();
+}
+
+Result<int> SqliteUserStore::check_schema() {
   SqliteStatement id(db_.get(), "PRAGMA application_id");
   SqliteStatement version(db_.get(), "PRAGMA user_version");
   if (id.step() != SqliteStatement::Step::kRow || version.step() != SqliteStatement::Step::kRow)
@@ -88,9 +110,9 @@ Result<void> SqliteUserStore::check_schema() {
   if (id.number(0) != kApplicationId)
     return fail(Code::kInvalid,
                 fmt::format("{} is a database, but not keyd's; it was left as it is", kDatabase));
-  if (version.number(0) != kSchemaVersion) {
+  if (version.number(0) < 1 || version.number(0) > kSchemaVersion) {
     return fail(Code::kUnsupported,
-                fmt::format("{} has schema version {}, this keyd knows {}; use the keyd that wrote it",
+                fmt::format("{} has schema version {}, this keyd knows 1 to {}; use the keyd that wrote it",
                             kDatabase, version.number(0), kSchemaVersion));
   }
   SqliteStatement check(db_.get(), "PRAGMA integrity_check(1)");
@@ -98,7 +120,7 @@ Result<void> SqliteUserStore::check_schema() {
     return fail(Code::kBroken,
                 fmt::format("{} is damaged; restore it from a backup (it was left as it is)", kDatabase));
   }
-  return {};
+  return static_cast<int>(version.number(0));
 }
 
 Result<Bytes> SqliteUserStore::key_check() {
@@ -252,8 +274,11 @@ Result<OpenedStore> SqliteUserStore::open(const std::string& state_directory) {
   opened.sealer = std::make_unique<StoreSealer>(std::move(*key));
 
   // What is there is judged before the first pragma that writes: a refused file stays as it was.
+  int version = 0;
   if (!fresh) {
-    if (auto checked = store->check_schema(); !checked) return in(state_directory, checked.error());
+    const auto checked = store->check_schema();
+    if (!checked) return in(state_directory, checked.error());
+    version = *checked;
   }
   if (auto configured = store->configure(); !configured) return in(state_directory, configured.error());
   if (fresh) {
@@ -269,6 +294,7 @@ Result<OpenedStore> SqliteUserStore::open(const std::string& state_directory) {
                 {Code::kRefused,
                  "the store key does not belong to keyd.db; restore the pair from the same backup"});
     }
+    if (auto migrated = store->migrate(version); !migrated) return in(state_directory, migrated.error());
   }
   if (!external && !found->key) {
     if (auto installed = install_new_key(directory->get()); !installed)

@@ -129,9 +129,71 @@ Result<void> SqliteUserStore::set_state(const std::string& name, UserState state
 }
 
 Result<void> SqliteUserStore::remove(const std::string& name) {
+  Transaction transaction(*this);
+  if (auto begun = transaction.begin(); !begun) return begun;
   SqliteStatement erase(db_.get(), "DELETE FROM users WHERE name = ?");
   erase.bind(name);
-  return change_one(erase, no_user(name));
+  if (auto changed = change_one(erase, no_user(name)); !changed) return changed;
+  // What was counted, and where this user was at home, says nothing of the next one by that name.
+  SqliteStatement forget(db_.get(), "DELETE FROM tries WHERE user = ?");
+  forget.bind(name);
+  if (forget.step() != SqliteStatement::Step::kDone) return failure("remove the user");
+  return transaction.commit();
+}
+
+Result<void> SqliteUserStore::unlock(const std::string& name) {
+  const auto user = find(name);
+  if (!user) return std::unexpected(user.error());
+  if (!*user) return fail(Code::kNotFound, no_user(name));
+  if ((*user)->state == UserState::kDisabled)
+    return fail(Code::kRefused, "the user is disabled, not locked; use: keyadm user enable");
+  Transaction transaction(*this);
+  if (auto begun = transaction.begin(); !begun) return begun;
+  if (auto changed = set_state(name, UserState::kActive); !changed) return changed;
+  if (auto cleared = clear_failures(name); !cleared) return cleared;
+  return transaction.commit();
+}
+
+// ---- failed tries
+// --------------------------------------------------------------------------------------------------
+
+Result<void> SqliteUserStore::clear_failures(const std::string& user) {
+  SqliteStatement clear(db_.get(), "UPDATE tries SET failures = 0 WHERE user = ?");
+  SqliteStatement erase(db_.get(), "DELETE FROM tries WHERE user = ? AND failures = 0 AND familiar = 0");
+  clear.bind(user);
+  erase.bind(user);
+  if (clear.step() != SqliteStatement::Step::kDone || erase.step() != SqliteStatement::Step::kDone)
+    return failure("forget failed tries");
+  return {};
+}
+
+Result<std::vector<TryCount>> SqliteUserStore::tries() {
+  SqliteStatement select(db_.get(), "SELECT source, user, failures, familiar FROM tries");
+  std::vector<TryCount> counts;
+  for (;;) {
+    const auto step = select.step();
+    if (step == SqliteStatement::Step::kDone) return counts;
+    if (step == SqliteStatement::Step::kFailed) return failure("read the failed tries");
+    counts.push_back({static_cast<TrySource>(select.number(0)), select.text(1),
+                      static_cast<std::uint32_t>(select.number(2)), select.number(3) != 0});
+  }
+}
+
+Result<void> SqliteUserStore::record_tries(const std::vector<TryCount>& counts) {
+  Transaction transaction(*this);
+  if (auto begun = transaction.begin(); !begun) return begun;
+  for (const TryCount& count : counts) {
+    const bool kept = count.failures != 0 || count.familiar;
+    SqliteStatement change(db_.get(),
+                           kept ? "INSERT INTO tries (source, user, failures, familiar) VALUES (?, ?, ?, ?)"
+                                  " ON CONFLICT (user, source) DO UPDATE SET failures = excluded.failures,"
+                                  " familiar = excluded.familiar"
+                                : "DELETE FROM tries WHERE source = ? AND user = ?");
+    change.bind(static_cast<std::int64_t>(count.source)).bind(count.user);
+    if (kept) change.bind(std::int64_t{count.failures}).bind(std::int64_t{count.familiar});
+    if (change.step() != SqliteStatement::Step::kDone) return failure("count a failed try");
+  }
+  return transaction.commit();
 }
 
 // ---- credentials

@@ -31,6 +31,9 @@ class SqliteUserStore final : public UserStore {
   Result<void> set_password(const std::string& name, const Bytes& sealed) override;
   Result<void> set_state(const std::string& name, UserState state) override;
   Result<void> remove(const std::string& name) override;
+  Result<void> unlock(const std::string& name) override;
+  Result<std::vector<TryCount>> tries() override;
+  Result<void> record_tries(const std::vector<TryCount>& counts) override;
   Result<void> set_credential(const std::string& user, const std::string& name, const Bytes& sealed,
                               std::uint32_t size) override;
   Result<void> remove_credential(const std::string& user, const std::string& name) override;
@@ -72,9 +75,14 @@ class SqliteUserStore final : public UserStore {
   void restrict_connection();
   [[nodiscard]] Result<void> configure();
   [[nodiscard]] Result<void> create_schema(const Bytes& key_check);
-  [[nodiscard]] Result<void> check_schema();
+  // The schema version that the file has, when keyd can use it.
+  [[nodiscard]] Result<int> check_schema();
+  // Brings an older file to today's schema, in one transaction.
+  [[nodiscard]] Result<void> migrate(int from);
   [[nodiscard]] Result<Bytes> key_check();
   [[nodiscard]] std::unexpected<Error> failure(const char* doing);
+  // What is counted at a name, its familiar sources left.
+  [[nodiscard]] Result<void> clear_failures(const std::string& user);
   // One statement that must change exactly one row; kNotFound with `missing` when it changed none.
   [[nodiscard]] Result<void> change_one(SqliteStatement& statement, const std::string& missing);
 

@@ -16,10 +16,10 @@ StoreThread::~StoreThread() {
   thread_.join();
 }
 
-void StoreThread::enqueue(std::move_only_function<void()> job) {
+void StoreThread::enqueue(AccountId account, std::move_only_function<void()> job) {
   {
     const std::lock_guard lock(mutex_);
-    jobs_.push_back(std::move(job));
+    jobs_.push(account, std::move(job));
   }
   wake_.notify_one();
 }
@@ -30,8 +30,7 @@ void StoreThread::run() {
   for (;;) {
     wake_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
     if (jobs_.empty()) return;
-    auto job = std::move(jobs_.front());
-    jobs_.pop_front();
+    auto job = jobs_.pop();
     lock.unlock();
     job();
     job = nullptr;  // what it captured goes before the next wait

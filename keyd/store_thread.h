@@ -1,16 +1,16 @@
-// The one thread that touches the user store. Jobs run in order; their completions run, in the same order, on
-// the event loop.
+// The one thread that touches the user store. One queue an account, served in turn; an account's jobs run in
+// order. Completions run on the event loop in the order in which their jobs ran.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <condition_variable>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
 
+#include "keyd/fair_queue.h"
 #include "keyd/user_store.h"
 
 namespace keyd::daemon {
@@ -23,24 +23,24 @@ class StoreThread {
   StoreThread(const StoreThread&) = delete;
   StoreThread& operator=(const StoreThread&) = delete;
 
-  // Runs `job(store)` on the store's thread, then `done(result)` on the loop.
+  // Runs `job(store)` on the store's thread on behalf of `account`, then `done(result)` on the loop.
   template <typename Job, typename Done>
-  void post(Job job, Done done) {
-    enqueue([this, job = std::move(job), done = std::move(done)]() mutable {
+  void post(AccountId account, Job job, Done done) {
+    enqueue(account, [this, job = std::move(job), done = std::move(done)]() mutable {
       boost::asio::post(
           loop_, [result = job(*store_), done = std::move(done)]() mutable { done(std::move(result)); });
     });
   }
 
  private:
-  void enqueue(std::move_only_function<void()> job);
+  void enqueue(AccountId account, std::move_only_function<void()> job);
   void run();
 
   boost::asio::io_context& loop_;
   std::unique_ptr<UserStore> store_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<std::move_only_function<void()>> jobs_;
+  FairQueue<std::move_only_function<void()>> jobs_;
   bool stopping_ = false;
   std::thread thread_;  // last: it uses all of the above
 };

@@ -22,8 +22,9 @@ class UserDirectory {
 
   explicit UserDirectory(StoreThread& store) : store_(store) {}
 
-  // Calls `done` with the record of `name`, at once when it is cached, else when the store has answered.
-  void find(const std::string& name, std::function<void(Result<UserPtr>)> done);
+  // Calls `done` with the record of `name`, at once when it is cached, else when the store has answered,
+  // asked on behalf of `account`.
+  void find(AccountId account, const std::string& name, std::function<void(Result<UserPtr>)> done);
   // The record has changed, or may have: the next find asks the store. To be called when a change is durable,
   // before anybody is told of it.
   void forget(const std::string& name);

@@ -54,6 +54,18 @@ struct CredentialEntry {
                                                              std::string_view user_id, std::string_view name,
                                                              ByteView sealed);
 
+// Where a try comes from: host << 32 | account (accounts.h).
+using TrySource = std::uint64_t;
+inline constexpr TrySource kAnySource = ~TrySource{0};
+
+// Failed tries as counted for a source and a user (try_ledger.h); kAnySource or an empty name stand for all.
+struct TryCount {
+  TrySource source = 0;
+  std::string user;
+  std::uint32_t failures = 0;
+  bool familiar = false;  // the user has succeeded from there
+};
+
 class UserStore {
  public:
   virtual ~UserStore() = default;
@@ -69,6 +81,14 @@ class UserStore {
   [[nodiscard]] virtual Result<void> set_password(const std::string& name, const Bytes& sealed) = 0;
   [[nodiscard]] virtual Result<void> set_state(const std::string& name, UserState state) = 0;
   [[nodiscard]] virtual Result<void> remove(const std::string& name) = 0;
+  // A locked user becomes active, and the failed tries at this name are forgotten. kRefused when the user is
+  // disabled: that takes another decision.
+  [[nodiscard]] virtual Result<void> unlock(const std::string& name) = 0;
+
+  // Failed tries, at names that exist and at others.
+  [[nodiscard]] virtual Result<std::vector<TryCount>> tries() = 0;
+  // Replaces these counts; one without failures that is not familiar goes.
+  [[nodiscard]] virtual Result<void> record_tries(const std::vector<TryCount>& counts) = 0;
 
   // At most kMaxCredentialsPerUser a user: kExhausted.
   static constexpr std::uint32_t kMaxCredentialsPerUser = 256;

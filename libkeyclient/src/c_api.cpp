@@ -66,6 +66,7 @@ const char* keyclient_status_text(keyclient_status status) {
     case KEYCLIENT_TOO_SMALL: return "the buffer is too small";
     case KEYCLIENT_SERVER_UNPROVEN: return "the server did not prove itself";
     case KEYCLIENT_INTERNAL: return "internal error";
+    case KEYCLIENT_THROTTLED: return "too many failed tries; wait";
   }
   return "unknown status";
 }

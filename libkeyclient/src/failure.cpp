@@ -13,6 +13,7 @@ Failure failure_of(const wire::Refused& refused) {
     case wire::REFUSAL_DEADLINE: return {KEYCLIENT_DEADLINE, text};
     case wire::REFUSAL_MALFORMED: return {KEYCLIENT_INVALID, text};
     case wire::REFUSAL_INTERNAL: return {KEYCLIENT_INTERNAL, text};
+    case wire::REFUSAL_THROTTLED: return {KEYCLIENT_THROTTLED, text};
     case wire::REFUSAL_VERSION: return {KEYCLIENT_UNSUPPORTED, text};
     default: return {KEYCLIENT_REFUSED, text};
   }

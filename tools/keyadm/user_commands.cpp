@@ -110,11 +110,19 @@ int show_user(const Invocation& invocation, const UserOptions& options) {
   wire::AdminRequest request;
   request.mutable_user_show()->set_name(options.name);
   return ask_and(invocation, request, nullptr, [&](const wire::AdminReply& reply) {
+    const wire::UserRecord& user = reply.user();
     if (options.output == "json") {
-      fmt::print("{}\n", as_json(reply.user()).dump(2));
-    } else {
-      print_heading();
-      print_row(reply.user());
+      auto json = as_json(user);
+      json["failed_tries"] = user.failed_tries();
+      json["sources_waiting"] = user.sources_waiting();
+      fmt::print("{}\n", json.dump(2));
+      return console::kDone;
+    }
+    print_heading();
+    print_row(user);
+    if (user.failed_tries() != 0) {
+      fmt::print("{} failed tries of late; {} sources have to wait before the next (keyadm user unlock {})\n",
+                 user.failed_tries(), user.sources_waiting(), escape(user.name()));
     }
     return console::kDone;
   });

@@ -48,7 +48,8 @@ typedef enum keyclient_status {
   KEYCLIENT_CANCELLED = 13,        /* the password callback gave up */
   KEYCLIENT_TOO_SMALL = 14,        /* the caller's buffer; the size needed was stored */
   KEYCLIENT_SERVER_UNPROVEN = 15,  /* the server did not prove that it knows the password: do not trust it */
-  KEYCLIENT_INTERNAL = 16
+  KEYCLIENT_INTERNAL = 16,
+  KEYCLIENT_THROTTLED = 17         /* too many failed tries: wait; keyclient_error() says how long */
 } keyclient_status;
 
 /* A few words for a status. Never NULL, never freed. */

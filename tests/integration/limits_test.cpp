@@ -1,0 +1,302 @@
+// What one uid can take from another: nothing. Shares and the reserve, waits after failed tries, deadlines of
+// the idle and the slow, descriptors on their way.
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/forked.h"
+#include "tests/support/private_keyd.h"
+#include "tests/support/raw_client.h"
+
+namespace keyd::testing {
+namespace {
+
+constexpr uid_t kStranger = 54321, kUser = 54322;
+
+// Runs `body` as another uid; true when it gives true there.
+bool as_uid(uid_t uid, const std::function<bool()>& body) {
+  Forked other([&](Forked::Child&) {
+    if (::setresgid(uid, uid, uid) != 0 || ::setresuid(uid, uid, uid) != 0) return 99;
+    return body() ? 0 : 1;
+  });
+  return other.wait() == 0;
+}
+
+std::size_t open_descriptors(pid_t pid) {
+  std::size_t count = 0;
+  for ([[maybe_unused]] const auto& entry :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd")) {
+    ++count;
+  }
+  return count;
+}
+
+bool wait_until(const std::function<bool()>& condition, double seconds = 10) {
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + std::chrono::duration<double>(seconds);
+  while (!condition()) {
+    if (Clock::now() > deadline) return false;
+    ::usleep(10000);
+  }
+  return true;
+}
+
+bool logs_in(const PrivateKeyd& keyd, const std::string& user, const std::string& password) {
+  RawClient raw(keyd.runtime_dir());
+  return raw.start(RawClient::choice(user)) && raw.prove(password);
+}
+
+wire::RefusalCode refusal_at_start(const PrivateKeyd& keyd, const std::string& user) {
+  RawClient raw(keyd.runtime_dir());
+  (void)raw.start(RawClient::choice(user));
+  return raw.last_packet.refused().code();
+}
+
+class Limits : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root, to be several users";
+  }
+  void start(PrivateKeyd& keyd) {
+    ASSERT_TRUE(keyd.start()) << keyd.log();
+    keyd.enrol("alice", "right");
+  }
+};
+
+// ---- tries
+// -------------------------------------------------------------------------------------------------
+
+TEST_F(Limits, AfterAFewFailuresASourceHasToWaitAndIsToldHowLong) {
+  PrivateKeyd keyd;
+  start(keyd);
+  for (const std::string user : {"alice", "no-such-user"}) {
+    for (int i = 0; i < 5; ++i) EXPECT_FALSE(logs_in(keyd, user, "wrong")) << i;
+    RawClient raw(keyd.runtime_dir());
+    EXPECT_FALSE(raw.start(RawClient::choice(user)));
+    EXPECT_EQ(raw.last_packet.refused().code(), wire::REFUSAL_THROTTLED) << user;
+    EXPECT_GE(raw.last_packet.refused().retry_after(), 1u);
+    EXPECT_TRUE(raw.closed_within(2));
+  }
+  EXPECT_EQ(keyd.state_of(::getpid()), "FAILED") << "nothing is PENDING for it";
+  EXPECT_NE(keyd.log().find("exchange.throttled"), std::string::npos);
+}
+
+TEST_F(Limits, AStrangerCannotKeepTheUserOut) {
+  PrivateKeyd keyd("[limits]\ntries_per_user = 20\n");
+  start(keyd);
+  ASSERT_TRUE(as_uid(kUser, [&] { return logs_in(keyd, "alice", "right"); }));
+  for (uid_t stranger = kStranger + 10; stranger < kStranger + 16; ++stranger) {
+    ASSERT_TRUE(as_uid(stranger, [&] {
+      for (int i = 0; i < 5; ++i) (void)logs_in(keyd, "alice", "wrong");
+      return refusal_at_start(keyd, "alice") == wire::REFUSAL_THROTTLED;
+    }));
+  }
+  EXPECT_TRUE(as_uid(kUser, [&] { return logs_in(keyd, "alice", "right"); }));
+}
+
+TEST_F(Limits, AUserWithManySubordinateUidsHasTheTriesOfOne) {
+  PrivateKeyd keyd;
+  std::ofstream(keyd.directory() + "/subuid") << kStranger << ":600000:65536\n";
+  std::ofstream(keyd.config_file()) << "[limits]\nsubordinate_uids = \"" << keyd.directory() << "/subuid\"\n";
+  start(keyd);
+  for (uid_t uid = 600000; uid < 600005; ++uid) {
+    ASSERT_TRUE(as_uid(uid, [&] { return !logs_in(keyd, "alice", "wrong"); }));
+  }
+  EXPECT_TRUE(as_uid(600077, [&] { return refusal_at_start(keyd, "alice") == wire::REFUSAL_THROTTLED; }));
+  EXPECT_TRUE(as_uid(kStranger, [&] { return refusal_at_start(keyd, "alice") == wire::REFUSAL_THROTTLED; }));
+  EXPECT_TRUE(as_uid(kUser, [&] { return logs_in(keyd, "alice", "right"); }));
+}
+
+TEST_F(Limits, ManyExchangesBegunAtOnceAreNoMoreGuesses) {
+  PrivateKeyd keyd;
+  start(keyd);
+  std::vector<std::unique_ptr<Forked>> guessers;
+  for (int i = 0; i < 30; ++i) {
+    guessers.push_back(std::make_unique<Forked>([&](Forked::Child& child) {
+      RawClient raw(keyd.runtime_dir());
+      if (!raw.start(RawClient::choice("alice"))) return 2;
+      child.say("begun");
+      child.hear();
+      (void)raw.prove("wrong");
+      return raw.last_packet.has_denied() ? 0 : 1;
+    }));
+    ASSERT_EQ(guessers.back()->hear(), "begun");
+  }
+  int judged = 0;
+  for (const auto& guesser : guessers) guesser->say("go on");
+  for (const auto& guesser : guessers) judged += guesser->wait() == 0;
+  EXPECT_EQ(judged, 5);
+}
+
+TEST_F(Limits, CountsSurviveAKillAndTheAdministratorLiftsThem) {
+  PrivateKeyd keyd;
+  start(keyd);
+  for (int i = 0; i < 6; ++i) {
+    (void)logs_in(keyd, "alice", "wrong");
+    ASSERT_TRUE(wait_until([&] { return i < 4 || refusal_at_start(keyd, "alice") == 0; }, 20));
+  }
+  keyd.kill();
+  ASSERT_TRUE(keyd.start()) << keyd.log();
+  EXPECT_EQ(refusal_at_start(keyd, "alice"), wire::REFUSAL_THROTTLED);
+  const auto shown = nlohmann::json::parse(keyd.keyadm({"user", "show", "alice", "-o", "json"}).out);
+  EXPECT_EQ(shown["failed_tries"], 6);
+  EXPECT_EQ(shown["sources_waiting"], 1);
+  ASSERT_EQ(keyd.keyadm({"user", "unlock", "alice"}).exit_code, 0);
+  EXPECT_TRUE(logs_in(keyd, "alice", "right"));
+  keyd.kill();
+  ASSERT_TRUE(keyd.start()) << keyd.log();
+  EXPECT_TRUE(logs_in(keyd, "alice", "right")) << "the unlocking was not durable";
+}
+
+TEST_F(Limits, ARenewalWithAWrongPasswordCountsToo) {
+  PrivateKeyd keyd;
+  start(keyd);
+  RawClient raw(keyd.runtime_dir());
+  ASSERT_TRUE(raw.start(RawClient::choice("alice")) && raw.prove("right"));
+  auto renewal = RawClient::choice("alice");
+  renewal.set_renews(raw.machine->session_id());
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(raw.start(renewal)) << i;
+    EXPECT_FALSE(raw.prove("wrong"));
+  }
+  EXPECT_FALSE(raw.start(renewal));
+  EXPECT_EQ(raw.last_packet.refused().code(), wire::REFUSAL_THROTTLED);
+  EXPECT_EQ(keyd.state_of(::getpid()), "COMPLETE") << "the session goes on";
+}
+
+// ---- the idle and the slow
+// -----------------------------------------------------------------------------------
+
+TEST_F(Limits, WhoAsksNothingIsTurnedOutAndASessionIsNot) {
+  PrivateKeyd keyd("[limits]\nidle_deadline = 1\n[session]\npending_deadline = 5\n");
+  start(keyd);
+  RawClient in_session(keyd.runtime_dir());
+  ASSERT_TRUE(in_session.start(RawClient::choice("alice")) && in_session.prove("right"));
+  RawClient idle(keyd.runtime_dir());
+  EXPECT_EQ(idle.receive_message(10).refused().code(), wire::REFUSAL_DEADLINE);
+  EXPECT_TRUE(idle.closed_within(2));
+  // An exchange has its own deadline, a longer one here.
+  Forked pending([&](Forked::Child& child) {
+    RawClient raw(keyd.runtime_dir());
+    if (!raw.start(RawClient::choice("alice"))) return 1;
+    child.say("begun");
+    child.hear();
+    return raw.prove("right") ? 0 : 2;
+  });
+  ASSERT_EQ(pending.hear(), "begun");
+  RawClient clock(keyd.runtime_dir());
+  EXPECT_EQ(clock.receive_message(10).refused().code(), wire::REFUSAL_DEADLINE);
+  pending.say("go on");
+  EXPECT_EQ(pending.wait(), 0);
+  wire::SessionRequest whoami;
+  whoami.mutable_whoami();
+  EXPECT_TRUE(in_session.ask(whoami)) << "a session may be silent";
+}
+
+TEST_F(Limits, WhoDoesNotReadItsAnswersIsTurnedOutAndItsMemoryGivenBack) {
+  PrivateKeyd keyd("[limits]\nidle_deadline = 1\n");
+  start(keyd);
+  const std::size_t before = open_descriptors(keyd.pid());
+  RawClient raw(keyd.runtime_dir());
+  ASSERT_TRUE(raw.start(RawClient::choice("alice")) && raw.prove("right"));
+  wire::SessionRequest echo;
+  echo.mutable_echo();
+  std::string large(60000, 'x');
+  for (int i = 0; i < 8; ++i) {
+    const auto plaintext = wire::encode_session(echo, bytes_of(large));
+    const auto record = raw.channel->seal(exchange::RecordType::kSession, plaintext.reveal());
+    wire::ClientPacket packet;
+    packet.set_record(record->data(), record->size());
+    const Bytes octets = wire::encode(packet);
+    if (::send(raw.descriptor(), octets.data(), octets.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) break;
+  }
+  EXPECT_TRUE(keyd.wait_for_state(::getpid(), "REVOKED", 10));
+  EXPECT_TRUE(wait_until([&] { return open_descriptors(keyd.pid()) <= before + 1; }));  // its pidfd lingers
+}
+
+TEST_F(Limits, LargeAnswersAreReadOneAfterTheOther) {
+  PrivateKeyd keyd;
+  start(keyd);
+  RawClient raw(keyd.runtime_dir());
+  ASSERT_TRUE(raw.start(RawClient::choice("alice")) && raw.prove("right"));
+  for (const std::size_t size : {16000u, 17000u, 40000u, 65000u, 100u, 65000u}) {
+    wire::SessionRequest echo;
+    echo.mutable_echo();
+    const std::string payload(size, 'y');
+    const auto plaintext = wire::encode_session(echo, bytes_of(payload));
+    const auto record = raw.channel->seal(exchange::RecordType::kSession, plaintext.reveal());
+    wire::ClientPacket packet;
+    packet.set_record(record->data(), record->size());
+    ASSERT_TRUE(raw.send(wire::encode(packet)));
+    const auto answer = raw.receive_message();
+    ASSERT_TRUE(answer.has_record()) << size;
+    const auto opened = raw.channel->open(exchange::RecordType::kSession, bytes_of(answer.record()));
+    ASSERT_TRUE(opened) << size;
+  }
+}
+
+TEST_F(Limits, DescriptorsThatNobodyTakesStayChargedToTheirReceiver) {
+  PrivateKeyd keyd("[limits]\nconnections_per_uid = 8\nidle_deadline = 1\n");
+  start(keyd);
+  ASSERT_TRUE(as_uid(kStranger, [&] {
+    // Each asks for the table, does not receive it, and makes keyd close.
+    std::vector<std::unique_ptr<RawClient>> hoard;
+    for (int i = 0; i < 40; ++i) {
+      auto raw = std::make_unique<RawClient>(keyd.runtime_dir());
+      wire::ClientPacket request;
+      request.mutable_table();
+      raw->send(std::move(request));
+      raw->send(bytes_of("nonsense"));
+      hoard.push_back(std::move(raw));
+    }
+    // Those that got in got the table; the others were turned away: it is not all forty that were given it.
+    int given = 0, busy = 0;
+    ::sleep(3);  // twice the deadline: keyd has closed whom it could
+    for (const auto& raw : hoard) {
+      const auto answer = raw->receive_message(2);
+      given += answer.has_table();
+      busy += answer.refused().code() == wire::REFUSAL_BUSY;
+    }
+    return given == 8 && busy == 32;
+  }));
+  EXPECT_TRUE(as_uid(kUser, [&] {
+    RawClient raw(keyd.runtime_dir());
+    wire::ClientPacket request;
+    request.mutable_table();
+    raw.send(std::move(request));
+    return raw.receive_message().has_table();
+  }));
+  // Once they are taken, or their receivers gone, everything is as before.
+  EXPECT_TRUE(as_uid(kStranger, [&] { return wait_until([&] { return logs_in(keyd, "alice", "right"); }); }));
+}
+
+// ---- shares
+// ------------------------------------------------------------------------------------------------
+
+TEST_F(Limits, OneUidsConnectionsLeaveRoomForAnothers) {
+  PrivateKeyd keyd("[limits]\nconnections = 256\nconnections_per_uid = 256\n");
+  start(keyd);
+  const std::size_t before = open_descriptors(keyd.pid());
+  {
+    Forked flood([&](Forked::Child& child) {
+      if (::setresuid(kStranger, kStranger, kStranger) != 0) return 99;
+      std::vector<std::unique_ptr<RawClient>> held;
+      for (int i = 0; i < 300; ++i) held.push_back(std::make_unique<RawClient>(keyd.runtime_dir()));
+      child.say(held.back()->receive_message().refused().code() == wire::REFUSAL_BUSY ? "busy" : "?");
+      child.hear();
+      return 0;
+    });
+    ASSERT_EQ(flood.hear(), "busy");
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(as_uid(kUser, [&] { return logs_in(keyd, "alice", "right"); }));
+  }
+  EXPECT_TRUE(wait_until([&] { return open_descriptors(keyd.pid()) <= before + 1; }));
+}
+
+}  // namespace
+}  // namespace keyd::testing
