@@ -91,30 +91,34 @@ LookupOutcome TableReader::copy(std::size_t slot_number, TaskView& out) const {
   return LookupOutcome::kBusy;
 }
 
+// A record is bound again only after it was freed. So if it moves from the bucket that is read next to the
+// one that was read before, the process had none in between: absent was true for a moment.
 LookupOutcome TableReader::find_by_inode(std::uint64_t inode, TaskView& out) const {
   if (inode == 0) return LookupOutcome::kAbsent;
-  const std::size_t first = bucket_of(inode, capacity_) * kBucketWidth;
-  for (std::size_t i = first; i < first + kBucketWidth; ++i) {
-    if (arrays_.inode_index[i].load(std::memory_order_acquire) != inode) continue;
-    const LookupOutcome outcome = copy(i, out);
-    // The slot may have been given to another process between the index and the record.
-    if (outcome == LookupOutcome::kFound && out.record.inode != inode) continue;
-    return outcome;
+  for (const std::size_t bucket : {bucket_of(inode, capacity_), second_bucket_of(inode, capacity_)}) {
+    for (std::size_t i = bucket * kBucketWidth; i < (bucket + 1) * kBucketWidth; ++i) {
+      if (arrays_.inode_index[i].load(std::memory_order_acquire) != inode) continue;
+      const LookupOutcome outcome = copy(i, out);
+      // The slot may have been given to another process between the index and the record.
+      if (outcome == LookupOutcome::kFound && out.record.inode != inode) continue;
+      return outcome;
+    }
   }
   return stale() ? LookupOutcome::kStale : LookupOutcome::kAbsent;
 }
 
 LookupOutcome TableReader::find_by_pid(std::uint32_t pid, TaskView& out) const {
   if (!pids_are_ours_) return LookupOutcome::kOtherNamespace;
-  const std::size_t first = bucket_of(pid, capacity_) * kBucketWidth;
-  for (std::size_t i = first; i < first + kBucketWidth; ++i) {
-    const std::uint64_t entry = arrays_.pid_index[i].load(std::memory_order_acquire);
-    const std::uint64_t slot = (entry & 0xffffffff) - 1;
-    if (entry == 0 || entry >> 32 != pid || slot >= capacity_) continue;
-    const LookupOutcome outcome = copy(slot, out);
-    if (outcome == LookupOutcome::kAbsent) continue;
-    if (outcome == LookupOutcome::kFound && out.record.pid != pid) continue;
-    return outcome;
+  for (const std::size_t bucket : {bucket_of(pid, capacity_), second_bucket_of(pid, capacity_)}) {
+    for (std::size_t i = bucket * kBucketWidth; i < (bucket + 1) * kBucketWidth; ++i) {
+      const std::uint64_t entry = arrays_.pid_index[i].load(std::memory_order_acquire);
+      const std::uint64_t slot = (entry & 0xffffffff) - 1;
+      if (entry == 0 || entry >> 32 != pid || slot >= capacity_) continue;
+      const LookupOutcome outcome = copy(slot, out);
+      if (outcome == LookupOutcome::kAbsent) continue;
+      if (outcome == LookupOutcome::kFound && out.record.pid != pid) continue;
+      return outcome;
+    }
   }
   return stale() ? LookupOutcome::kStale : LookupOutcome::kAbsent;
 }

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <limits>
@@ -36,14 +37,6 @@ constexpr std::array<std::uint8_t, 6> kLegal{
     mask({kNone}),                                 // FAILED
 };
 
-// A free entry in the key's bucket, or nothing when it is full.
-std::optional<std::size_t> free_entry(const std::atomic<std::uint64_t>* index, std::size_t bucket) {
-  for (std::size_t i = bucket * kBucketWidth; i < (bucket + 1) * kBucketWidth; ++i) {
-    if (index[i].load(std::memory_order_relaxed) == 0) return i;
-  }
-  return std::nullopt;
-}
-
 }  // namespace
 
 bool is_legal(TaskState from, TaskState to) {
@@ -53,7 +46,10 @@ bool is_legal(TaskState from, TaskState to) {
 
 TableWriter::TableWriter(std::unique_ptr<TableMemory> memory, std::uint32_t capacity, Tier tier,
                          std::uint64_t keyd_inode)
-    : memory_(std::move(memory)), capacity_(capacity), arrays_(TableArrays::at(memory_->data(), capacity)) {
+    : memory_(std::move(memory)),
+      capacity_(capacity),
+      arrays_(TableArrays::at(memory_->data(), capacity)),
+      bindings_(capacity) {
   if (!std::has_single_bit(capacity) || capacity < kBucketWidth || memory_->size() < table_size(capacity))
     std::abort();
   TableHeader& header = *arrays_.header;
@@ -97,17 +93,58 @@ void TableWriter::write_record(TaskSlot& slot, const TaskRecord& record) {
   slot.sequence.store(sequence + 2, std::memory_order_release);
 }
 
-Result<TaskHandle> TableWriter::bind(const TaskRecord& record) {
-  const std::size_t inode_bucket = bucket_of(record.inode, capacity_);
-  for (std::size_t i = inode_bucket * kBucketWidth; i < (inode_bucket + 1) * kBucketWidth; ++i) {
-    if (arrays_.inode_index[i].load(std::memory_order_relaxed) == record.inode) {
-      return fail(Code::kRefused, "the process has a record already");
+bool TableWriter::has_record(std::uint64_t inode) const {
+  for (const std::size_t bucket : {bucket_of(inode, capacity_), second_bucket_of(inode, capacity_)}) {
+    for (std::size_t i = bucket * kBucketWidth; i < (bucket + 1) * kBucketWidth; ++i) {
+      if (arrays_.inode_index[i].load(std::memory_order_relaxed) == inode) return true;
     }
   }
-  const auto slot = free_entry(arrays_.inode_index, inode_bucket);
-  const auto pid_entry = free_entry(arrays_.pid_index, bucket_of(record.pid, capacity_));
-  if (!slot || !pid_entry) return fail(Code::kExhausted, "the task table is full");
+  return false;
+}
 
+// How near a bucket is to having no room for this owner, as all that is in it or as its own share of it:
+// kBucketWidth is full.
+std::size_t TableWriter::strain(Index index, std::size_t bucket, std::uint64_t owner) const {
+  std::size_t used = 0, owned = 0;
+  for (std::size_t i = bucket * kBucketWidth; i < (bucket + 1) * kBucketWidth; ++i) {
+    const auto* const entries = index == Index::kInode ? arrays_.inode_index : arrays_.pid_index;
+    const std::uint64_t entry = entries[i].load(std::memory_order_relaxed);
+    if (entry == 0) continue;
+    ++used;
+    const std::size_t slot = index == Index::kInode ? i : static_cast<std::size_t>((entry & 0xffffffff) - 1);
+    if (bindings_[slot].owner == owner) ++owned;
+  }
+  return std::max(used, owned * (kBucketWidth / kOwnersShare));
+}
+
+// The first bucket as long as it is less than half strained: then most look-ups touch one alone.
+std::optional<std::size_t> TableWriter::free_entry(Index index, std::uint64_t key,
+                                                   std::uint64_t owner) const {
+  std::size_t bucket = bucket_of(key, capacity_);
+  std::size_t least = strain(index, bucket, owner);
+  if (least >= kBucketWidth / 2) {
+    const std::size_t second = second_bucket_of(key, capacity_);
+    if (const std::size_t other = strain(index, second, owner); other < least) {
+      bucket = second;
+      least = other;
+    }
+  }
+  if (least >= kBucketWidth) return std::nullopt;
+  const auto* const entries = index == Index::kInode ? arrays_.inode_index : arrays_.pid_index;
+  std::size_t i = bucket * kBucketWidth;
+  while (entries[i].load(std::memory_order_relaxed) != 0) ++i;
+  return i;
+}
+
+Result<TaskHandle> TableWriter::bind(const TaskRecord& record, std::uint64_t owner) {
+  if (record.inode == 0 || has_record(record.inode)) {
+    return fail(Code::kRefused, "the process has a record already");
+  }
+  const auto slot = free_entry(Index::kInode, record.inode, owner);
+  const auto pid_entry = free_entry(Index::kPid, record.pid, owner);
+  if (!slot || !pid_entry) return fail(Code::kExhausted, "the task table has no room for this account");
+
+  bindings_[*slot] = {owner, *pid_entry};
   TaskSlot& taken = arrays_.slots[*slot];
   StateWord word = StateWord::unpack(taken.word.load(std::memory_order_relaxed));
   write_record(taken, record);
@@ -156,7 +193,7 @@ bool TableWriter::set_flags(TaskHandle handle, TaskState state, std::uint8_t fla
 bool TableWriter::update(TaskHandle handle, const TaskRecord& record) {
   if (!is_current(handle)) return false;
   if (arrays_.inode_index[handle.slot].load(std::memory_order_relaxed) != record.inode) return false;
-  if (this->record(handle)->pid != record.pid) return false;  // free() finds the index entry by it
+  if (this->record(handle)->pid != record.pid) return false;  // the index names it by this one
   write_record(arrays_.slots[handle.slot], record);
   return true;
 }
@@ -164,18 +201,9 @@ bool TableWriter::update(TaskHandle handle, const TaskRecord& record) {
 bool TableWriter::free(TaskHandle handle) {
   if (!is_current(handle)) return false;
   TaskSlot& slot = arrays_.slots[handle.slot];
-  const auto last = record(handle);
   slot.word.store(StateWord{kNone, 0, handle.generation}.pack(), std::memory_order_release);
   arrays_.inode_index[handle.slot].store(0, std::memory_order_release);
-  if (last) {
-    const std::size_t bucket = bucket_of(last->pid, capacity_);
-    const std::uint64_t entry = std::uint64_t{last->pid} << 32 | (handle.slot + 1);
-    for (std::size_t i = bucket * kBucketWidth; i < (bucket + 1) * kBucketWidth; ++i) {
-      if (arrays_.pid_index[i].load(std::memory_order_relaxed) == entry) {
-        arrays_.pid_index[i].store(0, std::memory_order_release);
-      }
-    }
-  }
+  arrays_.pid_index[bindings_[handle.slot].pid_entry].store(0, std::memory_order_release);
   write_record(slot, TaskRecord{});
   arrays_.header->used.fetch_sub(1, std::memory_order_relaxed);
   changed();

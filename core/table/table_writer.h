@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "core/base/clock.h"
 #include "core/base/error.h"
@@ -41,9 +42,10 @@ class TableWriter {
   // Readers take nothing in the table for true from now on.
   void mark_down();
 
-  // A new record, PENDING. kExhausted when its bucket of either index is full; kRefused when the process has
-  // one.
-  [[nodiscard]] Result<TaskHandle> bind(const TaskRecord& record);
+  // A new record, PENDING. `owner` is the account that pays for it, any number: it has at most kOwnersShare
+  // entries of a bucket, so that nobody alone can take a bucket from others. kExhausted when neither bucket
+  // of either index has room for this owner; kRefused when the process has a record.
+  [[nodiscard]] Result<TaskHandle> bind(const TaskRecord& record, std::uint64_t owner);
 
   // Moves a record from `from` to `to`, setting flags and reason. False, with nothing changed, when the
   // handle is stale, the state is not `from`, or the transition is not legal.
@@ -61,13 +63,25 @@ class TableWriter {
   [[nodiscard]] std::optional<TaskRecord> record(TaskHandle handle) const;
 
  private:
+  // What a used slot has beside its record, out of the readers' sight.
+  struct Binding {
+    std::uint64_t owner = 0;
+    std::size_t pid_entry = 0;  // where the pid index names the slot
+  };
+  enum class Index { kInode, kPid };
+
   [[nodiscard]] bool is_current(TaskHandle handle) const;
+  [[nodiscard]] bool has_record(std::uint64_t inode) const;
+  [[nodiscard]] std::size_t strain(Index index, std::size_t bucket, std::uint64_t owner) const;
+  [[nodiscard]] std::optional<std::size_t> free_entry(Index index, std::uint64_t key,
+                                                      std::uint64_t owner) const;
   void write_record(TaskSlot& slot, const TaskRecord& record);
   void changed();  // wakes those who wait for a change
 
   std::unique_ptr<TableMemory> memory_;
   std::uint32_t capacity_;
   TableArrays arrays_;
+  std::vector<Binding> bindings_;  // by slot; holds for used slots
 };
 
 }  // namespace keyd::table

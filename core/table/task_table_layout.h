@@ -7,8 +7,12 @@
 //   pid_index[capacity]          u64: pid << 32 | slot + 1, 0 when free
 //   slots[capacity]              TaskSlot
 //
-// Both indexes are buckets of kBucketWidth entries: a key lives in the bucket that its hash names and nowhere
-// else, so there are no probing chains and no tombstones, and a full bucket is a refusal.
+// Both indexes are buckets of kBucketWidth entries. A key lives in one of two buckets, which two hashes name,
+// and nowhere else: no probing chains, no tombstones. The hashes are public, so a stranger can make processes
+// whose keys meet in chosen buckets; no owner is given more than half of a bucket (TableWriter::bind).
+//
+// The kernel tier probes the inode index from a BPF program: a plain array of u64, entry i is slot i, and a
+// look-up is a loop of 2 x kBucketWidth loads, bounded for the verifier. Keep it so.
 #pragma once
 
 #include <array>
@@ -23,8 +27,9 @@
 namespace keyd::table {
 
 inline constexpr std::uint64_t kMagic = 0x314c42544459454b;  // "KEYDTBL1", little-endian
-inline constexpr std::uint32_t kLayoutVersion = 1;
+inline constexpr std::uint32_t kLayoutVersion = 2;
 inline constexpr std::size_t kBucketWidth = 16;
+inline constexpr std::size_t kOwnersShare = kBucketWidth / 2;  // entries of a bucket that one owner can have
 inline constexpr std::size_t kHeaderSize = 4096;
 
 // A living keyd renews TableHeader::alive_until this far ahead, several times within it.
@@ -150,10 +155,19 @@ constexpr std::size_t table_size(std::size_t capacity) {
   return kHeaderSize + capacity * (2 * sizeof(std::uint64_t) + sizeof(TaskSlot));
 }
 
-// Which bucket a pidfs inode or a pid belongs to. Fibonacci hashing: both come in runs.
+// The first of the two buckets of a pidfs inode or a pid. Fibonacci hashing: both come in runs.
 constexpr std::size_t bucket_of(std::uint64_t key, std::size_t capacity) {
   const std::uint64_t mixed = key * 0x9e3779b97f4a7c15u;
   return static_cast<std::size_t>((mixed >> 32) & (capacity / kBucketWidth - 1));
+}
+
+// The second one. Another bucket than the first, except in a table that has but one. Keys that share their
+// first bucket are spread: the shift between the products keeps both from following the same differences.
+constexpr std::size_t second_bucket_of(std::uint64_t key, std::size_t capacity) {
+  std::uint64_t mixed = key * 0x9e3779b97f4a7c15u;
+  mixed = (mixed ^ mixed >> 32) * 0xd6e8feb86659fd93u;
+  const auto distance = static_cast<std::size_t>(mixed >> 32 | 1);
+  return bucket_of(key, capacity) ^ (distance & (capacity / kBucketWidth - 1));
 }
 
 // The three arrays behind the header of a table at `base`.

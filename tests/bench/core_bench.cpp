@@ -119,7 +119,7 @@ void FindByPid(benchmark::State& state) {
     record.inode = 100'000 + i;
     record.pid = 1000 + i;
     record.expires = ~std::uint64_t{0};
-    const auto handle = writer.bind(record);
+    const auto handle = writer.bind(record, i % 8);
     if (!handle || !writer.transition(*handle, table::TaskState::kPending, table::TaskState::kComplete, 0,
                                       table::Reason::kExchange)) {
       return state.SkipWithError("bind");

@@ -179,7 +179,7 @@ void save_tables() {
     record.pid = i;
     record.expires = ~0ull;
     record.user_size = 3;
-    const auto handle = writer.bind(record);
+    const auto handle = writer.bind(record, i % 2);
     must(handle.has_value());
     if (i > 2) {
       must(writer.transition(*handle, table::TaskState::kPending, table::TaskState::kComplete, 0,

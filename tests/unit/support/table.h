@@ -44,6 +44,9 @@ class Table {
   table::TableWriter writer_;
 };
 
+// Whose records they are where that does not matter.
+inline constexpr std::uint64_t kOwner = 1000;
+
 // A record of the process (inode, pid) that does not expire.
 inline table::TaskRecord record_of(std::uint64_t inode, std::uint32_t pid) {
   table::TaskRecord record;

@@ -17,6 +17,7 @@
 namespace keyd::table {
 namespace {
 
+using test::kOwner;
 using test::record_of;
 using enum TaskState;
 
@@ -25,7 +26,7 @@ using enum TaskState;
 TEST(TableReader, FindsARecordByInodeAndByPid) {
   test::Table table;
   const TableReader reader = table.reader();
-  ASSERT_TRUE(table.writer().bind(record_of(1000, 2000)));
+  ASSERT_TRUE(table.writer().bind(record_of(1000, 2000), kOwner));
   TaskView by_inode, by_pid;
   ASSERT_EQ(reader.find_by_inode(1000, by_inode), LookupOutcome::kFound);
   ASSERT_EQ(reader.find_by_pid(2000, by_pid), LookupOutcome::kFound);
@@ -38,7 +39,8 @@ TEST(TableReader, FindsARecordByInodeAndByPid) {
 TEST(TableReader, FindsEveryRecordOfAFullBucketAndNoOther) {
   test::Table table(kBucketWidth);
   const TableReader reader = table.reader();
-  for (std::uint32_t i = 1; i <= kBucketWidth; ++i) ASSERT_TRUE(table.writer().bind(record_of(i, 100 + i)));
+  for (std::uint32_t i = 1; i <= kBucketWidth; ++i)
+    ASSERT_TRUE(table.writer().bind(record_of(i, 100 + i), i % 2));
   TaskView view;
   for (std::uint32_t i = 1; i <= kBucketWidth; ++i) {
     ASSERT_EQ(reader.find_by_inode(i, view), LookupOutcome::kFound);
@@ -61,7 +63,7 @@ TEST(TableReader, SaysAbsentForNoProcess) {
 TEST(TableReader, SaysAbsentOnceARecordIsFreed) {
   test::Table table;
   const TableReader reader = table.reader();
-  const TaskHandle handle = table.writer().bind(record_of(1, 2)).value();
+  const TaskHandle handle = table.writer().bind(record_of(1, 2), kOwner).value();
   ASSERT_TRUE(table.writer().free(handle));
   TaskView view;
   EXPECT_EQ(reader.find_by_inode(1, view), LookupOutcome::kAbsent);
@@ -71,7 +73,7 @@ TEST(TableReader, SaysAbsentOnceARecordIsFreed) {
 TEST(TableReader, SeesEachChangeOfState) {
   test::Table table;
   const TableReader reader = table.reader();
-  const TaskHandle handle = table.writer().bind(record_of(1, 2)).value();
+  const TaskHandle handle = table.writer().bind(record_of(1, 2), kOwner).value();
   TaskView view;
   ASSERT_TRUE(table.writer().transition(handle, kPending, kComplete, kChangeDue, Reason::kExchange));
   ASSERT_EQ(reader.find_by_inode(1, view), LookupOutcome::kFound);
@@ -87,10 +89,10 @@ TEST(TableReader, FindsTheNewProcessWhenAPidCameAgain) {
   // The old process has exited, its record is still there; the kernel gave its number to another one.
   test::Table table;
   const TableReader reader = table.reader();
-  const TaskHandle old = table.writer().bind(record_of(1, 500)).value();
+  const TaskHandle old = table.writer().bind(record_of(1, 500), kOwner).value();
   ASSERT_TRUE(table.writer().transition(old, kPending, kComplete, 0, Reason::kExchange));
   ASSERT_TRUE(table.writer().transition(old, kComplete, kRevoked, 0, Reason::kEnded));
-  ASSERT_TRUE(table.writer().bind(record_of(2, 500)));
+  ASSERT_TRUE(table.writer().bind(record_of(2, 500), kOwner));
   ASSERT_TRUE(table.writer().free(old));
   TaskView view;
   ASSERT_EQ(reader.find_by_pid(500, view), LookupOutcome::kFound);
@@ -100,7 +102,7 @@ TEST(TableReader, FindsTheNewProcessWhenAPidCameAgain) {
 TEST(TableReader, VisitsEveryRecordOnce) {
   test::Table table;
   const TableReader reader = table.reader();
-  for (std::uint32_t i = 1; i <= 20; ++i) ASSERT_TRUE(table.writer().bind(record_of(i, i)));
+  for (std::uint32_t i = 1; i <= 20; ++i) ASSERT_TRUE(table.writer().bind(record_of(i, i), kOwner));
   std::set<std::uint64_t> visited;
   reader.for_each([&](const TaskView& view) { EXPECT_TRUE(visited.insert(view.record.inode).second); });
   EXPECT_EQ(visited.size(), 20u);
@@ -112,14 +114,14 @@ TEST(TableReader, ReadsOnAfterTheDescriptorIsClosed) {
   auto reader = TableReader::map(copy.get(), table.writer().size());
   ASSERT_TRUE(reader);
   copy.reset();
-  ASSERT_TRUE(table.writer().bind(record_of(1, 2)));
+  ASSERT_TRUE(table.writer().bind(record_of(1, 2), kOwner));
   TaskView view;
   EXPECT_EQ(reader->find_by_inode(1, view), LookupOutcome::kFound);
 }
 
 TEST(TableReader, AnswersInAnotherProcessByTheSharedMemoryAlone) {
   test::Table table;
-  const TaskHandle handle = table.writer().bind(record_of(1, 2)).value();
+  const TaskHandle handle = table.writer().bind(record_of(1, 2), kOwner).value();
   ASSERT_TRUE(table.writer().transition(handle, kPending, kComplete, 0, Reason::kExchange));
   test::Child child([&] {
     TaskView view;
@@ -133,7 +135,7 @@ TEST(TableReader, RefusesPidsInAnotherPidNamespace) {
   test::Table table;
   table.arrays().header->pid_namespace += 1;
   const TableReader reader = table.reader();
-  ASSERT_TRUE(table.writer().bind(record_of(1, 2)));
+  ASSERT_TRUE(table.writer().bind(record_of(1, 2), kOwner));
   TaskView view;
   EXPECT_EQ(reader.find_by_pid(2, view), LookupOutcome::kOtherNamespace);
   EXPECT_EQ(reader.find_by_pid(3, view), LookupOutcome::kOtherNamespace);
@@ -147,7 +149,7 @@ TEST(TableReader, SeesAnExpiryByItsOwnClock) {
   const TableReader reader = table.reader();
   TaskRecord record = record_of(1, 2);
   record.expires = boot_now() - 1;  // over; nobody has told the writer to do anything
-  const TaskHandle handle = table.writer().bind(record).value();
+  const TaskHandle handle = table.writer().bind(record, kOwner).value();
   TaskView view;
   ASSERT_TRUE(table.writer().transition(handle, kPending, kComplete, 0, Reason::kExchange));
   ASSERT_EQ(reader.find_by_inode(1, view), LookupOutcome::kFound);
@@ -161,7 +163,7 @@ TEST(TableReader, SeesACompleteRecordThatHasNotExpired) {
   const TableReader reader = table.reader();
   TaskRecord record = record_of(1, 2);
   record.expires = boot_now() + 3600 * kSecond;
-  const TaskHandle handle = table.writer().bind(record).value();
+  const TaskHandle handle = table.writer().bind(record, kOwner).value();
   ASSERT_TRUE(table.writer().transition(handle, kPending, kComplete, 0, Reason::kExchange));
   TaskView view;
   ASSERT_EQ(reader.find_by_inode(1, view), LookupOutcome::kFound);
@@ -174,7 +176,7 @@ TEST(TableReader, TakesACompleteRecordWithoutAnExpiryForExpired) {
   const TableReader reader = table.reader();
   TaskRecord record = record_of(1, 2);
   record.expires = 0;
-  const TaskHandle handle = table.writer().bind(record).value();
+  const TaskHandle handle = table.writer().bind(record, kOwner).value();
   ASSERT_TRUE(table.writer().transition(handle, kPending, kComplete, 0, Reason::kExchange));
   TaskView view;
   ASSERT_EQ(reader.find_by_inode(1, view), LookupOutcome::kFound);
@@ -193,7 +195,7 @@ void expect_nothing_counts(const TableReader& reader) {
 
 TEST(TableReader, TakesNothingForTrueWithoutAHeartbeat) {
   test::Table table;
-  ASSERT_TRUE(table.writer().bind(record_of(1, 2)));
+  ASSERT_TRUE(table.writer().bind(record_of(1, 2), kOwner));
   const TableReader reader = table.reader();
   table.writer().heartbeat(0);
   const BootTime set = boot_now();
@@ -208,7 +210,7 @@ TEST(TableReader, TakesNothingForTrueWithoutAHeartbeat) {
 
 TEST(TableReader, TakesNothingForTrueOnceMarkedDown) {
   test::Table table;
-  ASSERT_TRUE(table.writer().bind(record_of(1, 2)));
+  ASSERT_TRUE(table.writer().bind(record_of(1, 2), kOwner));
   const TableReader reader = table.reader();
   table.writer().mark_down();
   expect_nothing_counts(reader);
@@ -218,7 +220,7 @@ TEST(TableReader, TakesNothingForTrueBeforeTheFirstHeartbeat) {
   auto memory = SealedMemfd::create(table_size(16));
   ASSERT_TRUE(memory);
   TableWriter writer(std::move(*memory), 16, Tier::kWatch, 1);
-  ASSERT_TRUE(writer.bind(record_of(1, 2)));
+  ASSERT_TRUE(writer.bind(record_of(1, 2), kOwner));
   const auto reader = TableReader::map(writer.reader_descriptor(), writer.size());
   ASSERT_TRUE(reader);
   expect_nothing_counts(*reader);
@@ -229,7 +231,7 @@ TEST(TableReader, TakesNothingForTrueBeforeTheFirstHeartbeat) {
 TEST(TableReader, WakesWhenARecordChanges) {
   test::Table table;
   const TableReader reader = table.reader();
-  const TaskHandle handle = table.writer().bind(record_of(1, 2)).value();
+  const TaskHandle handle = table.writer().bind(record_of(1, 2), kOwner).value();
   const std::uint64_t seen = reader.changes();
   std::atomic<bool> woken{false};
   std::jthread waiting([&] { woken = reader.wait_for_change(seen, 60 * kSecond); });
@@ -241,7 +243,7 @@ TEST(TableReader, WakesWhenARecordChanges) {
 
 TEST(TableReader, WakesInAnotherProcessWithAMappingItCannotWrite) {
   test::Table table;
-  const TaskHandle handle = table.writer().bind(record_of(1, 2)).value();
+  const TaskHandle handle = table.writer().bind(record_of(1, 2), kOwner).value();
   test::Gate ready;
   test::Child child([&] {
     const TableReader reader = table.reader();
@@ -258,7 +260,7 @@ TEST(TableReader, ReturnsAtOnceWhenTheChangeCameBefore) {
   test::Table table;
   const TableReader reader = table.reader();
   const std::uint64_t seen = reader.changes();
-  ASSERT_TRUE(table.writer().bind(record_of(1, 2)));
+  ASSERT_TRUE(table.writer().bind(record_of(1, 2), kOwner));
   EXPECT_TRUE(reader.wait_for_change(seen, 0));
 }
 
@@ -273,8 +275,8 @@ TEST(TableReader, GivesUpWhenTheTimeIsOver) {
 
 TEST(TableReader, SaysBusyForARecordThatIsBeingWrittenAndNeverWaits) {
   test::Table table;
-  const TaskHandle handle = table.writer().bind(record_of(1, 2)).value();
-  const TaskHandle other = table.writer().bind(record_of(3, 4)).value();
+  const TaskHandle handle = table.writer().bind(record_of(1, 2), kOwner).value();
+  const TaskHandle other = table.writer().bind(record_of(3, 4), kOwner).value();
   const TableReader reader = table.reader();
   ASSERT_NE(handle.slot, other.slot);
   table.arrays().slots[handle.slot].sequence.fetch_add(1);  // what a writer killed there leaves
@@ -313,7 +315,7 @@ TEST(TableReader, AnswersAfterItsWriterWasKilledAnywhere) {
   int busy = 0;
   for (int round = 0; round < 200; ++round) {
     test::Table table(16);
-    const TaskHandle handle = table.writer().bind(version_of(1, 2, 0)).value();
+    const TaskHandle handle = table.writer().bind(version_of(1, 2, 0), kOwner).value();
     table.writer().heartbeat(3600 * kSecond);
     const TableReader reader = table.reader();
     test::Child writer([&] {
@@ -351,7 +353,7 @@ TEST(TableReader, NeverSeesHalfARecordWhileTheWriterWorks) {
     for (std::uint64_t n = 1; !stop.load(std::memory_order_relaxed); ++n) {
       const std::uint64_t inode = 1 + n % kProcesses;
       TaskRecord record = version_of(inode, static_cast<std::uint32_t>(100 + inode), n);
-      const auto handle = table.writer().bind(record);
+      const auto handle = table.writer().bind(record, kOwner);
       if (!handle) std::abort();
       for (int i = 0; i < 5; ++i) {
         record = version_of(inode, record.pid, n * 1000 + static_cast<std::uint64_t>(i));
@@ -428,7 +430,7 @@ TEST_F(ForeignTable, IsRefusedWithAnotherMagic) {
 }
 
 TEST_F(ForeignTable, IsRefusedWithAnotherVersion) {
-  for (const std::uint32_t version : {0u, 2u, 0xffffffffu}) {
+  for (const std::uint32_t version : {0u, kLayoutVersion - 1, kLayoutVersion + 1, 0xffffffffu}) {
     header().version = version;
     expect_refused();
   }

@@ -12,6 +12,7 @@
 namespace keyd::table {
 namespace {
 
+using test::kOwner;
 using test::record_of;
 using enum TaskState;
 
@@ -47,7 +48,7 @@ TEST(Transitions, DoNotExistForStatesThatDoNot) {
 
 // Brings a fresh record to `state` by legal steps alone.
 TaskHandle bound_in(TableWriter& writer, TaskState state) {
-  const TaskHandle handle = writer.bind(record_of(1, 1)).value();
+  const TaskHandle handle = writer.bind(record_of(1, 1), kOwner).value();
   const auto step = [&](TaskState from, TaskState to) {
     EXPECT_TRUE(writer.transition(handle, from, to, 0, Reason::kExchange));
   };
@@ -109,7 +110,7 @@ TEST(TableWriter, CountsAChangeOnlyWhenThereWasOne) {
 
 TEST(TableWriter, BindsARecordAsPending) {
   test::Table table;
-  const TaskHandle handle = table.writer().bind(record_of(77, 88)).value();
+  const TaskHandle handle = table.writer().bind(record_of(77, 88), kOwner).value();
   EXPECT_EQ(table.writer().state(handle)->state, kPending);
   EXPECT_EQ(table.writer().record(handle)->inode, 77u);
   EXPECT_EQ(table.writer().record(handle)->pid, 88u);
@@ -118,8 +119,8 @@ TEST(TableWriter, BindsARecordAsPending) {
 
 TEST(TableWriter, RefusesASecondRecordOfOneProcess) {
   test::Table table;
-  ASSERT_TRUE(table.writer().bind(record_of(77, 88)));
-  const auto second = table.writer().bind(record_of(77, 99));
+  ASSERT_TRUE(table.writer().bind(record_of(77, 88), kOwner));
+  const auto second = table.writer().bind(record_of(77, 99), kOwner);
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Code::kRefused);
   EXPECT_EQ(table.writer().used(), 1u);
@@ -127,46 +128,18 @@ TEST(TableWriter, RefusesASecondRecordOfOneProcess) {
 
 TEST(TableWriter, RefusesARecordOfNoProcess) {
   test::Table table;
-  EXPECT_FALSE(table.writer().bind(record_of(0, 1)));
+  EXPECT_FALSE(table.writer().bind(record_of(0, 1), kOwner));
   EXPECT_EQ(table.writer().used(), 0u);
-}
-
-TEST(TableWriter, RefusesWhenAnInodesBucketIsFull) {
-  test::Table table(kBucketWidth);  // one bucket
-  for (std::uint32_t i = 1; i <= kBucketWidth; ++i) ASSERT_TRUE(table.writer().bind(record_of(i, i)));
-  const auto refused = table.writer().bind(record_of(1000, 1000));
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Code::kExhausted);
-  EXPECT_EQ(table.writer().used(), kBucketWidth);
-}
-
-TEST(TableWriter, RefusesWhenAPidsBucketIsFullAndLeavesNoHalfOfARecord) {
-  constexpr std::uint32_t kCapacity = 64;
-  test::Table table(kCapacity);
-  // Pids of one bucket, inodes of different ones: an attacker may choose when it forks.
-  std::vector<std::uint32_t> pids;
-  for (std::uint32_t pid = 1; pids.size() <= kBucketWidth; ++pid) {
-    if (bucket_of(pid, kCapacity) == 0) pids.push_back(pid);
-  }
-  std::uint64_t inode = 1;
-  for (std::size_t i = 0; i < kBucketWidth; ++i, ++inode) {
-    while (bucket_of(inode, kCapacity) != i % 4) ++inode;
-    ASSERT_TRUE(table.writer().bind(record_of(inode, pids[i])));
-  }
-  const Bytes before(table.octets().begin(), table.octets().end());
-  const auto refused = table.writer().bind(record_of(inode, pids.back()));
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Code::kExhausted);
-  EXPECT_TRUE(std::ranges::equal(table.octets(), before));
 }
 
 TEST(TableWriter, TakesANewRecordWhereOneWasFreed) {
   test::Table table(kBucketWidth);
   std::vector<TaskHandle> handles;
   for (std::uint32_t i = 1; i <= kBucketWidth; ++i)
-    handles.push_back(table.writer().bind(record_of(i, i)).value());
+    handles.push_back(table.writer().bind(record_of(i, i), i % 2).value());
+  EXPECT_FALSE(table.writer().bind(record_of(1000, 1000), 2));
   ASSERT_TRUE(table.writer().free(handles[5]));
-  EXPECT_TRUE(table.writer().bind(record_of(1000, 1000)));
+  EXPECT_TRUE(table.writer().bind(record_of(1000, 1000), 2));
 }
 
 TEST(TableWriter, LeavesNothingBehindWhenItFrees) {
@@ -202,9 +175,9 @@ TEST(TableWriter, RefusesEverythingOnAHandleThatWasFreed) {
 
 TEST(TableWriter, NeverHitsALaterBindingThroughAnOldHandle) {
   test::Table table(kBucketWidth);
-  const TaskHandle old = table.writer().bind(record_of(1, 1)).value();
+  const TaskHandle old = table.writer().bind(record_of(1, 1), kOwner).value();
   ASSERT_TRUE(table.writer().free(old));
-  const TaskHandle later = table.writer().bind(record_of(2, 2)).value();
+  const TaskHandle later = table.writer().bind(record_of(2, 2), kOwner).value();
   ASSERT_EQ(later.slot, old.slot);
   EXPECT_NE(later.generation, old.generation);
   EXPECT_FALSE(table.writer().transition(old, kPending, kComplete, 0, Reason::kExchange));
@@ -223,7 +196,7 @@ TEST(TableWriter, RefusesAHandleOutsideTheTable) {
 
 TEST(TableWriter, UpdatesARecordButNotWhoItIsOf) {
   test::Table table;
-  const TaskHandle handle = table.writer().bind(record_of(10, 20)).value();
+  const TaskHandle handle = table.writer().bind(record_of(10, 20), kOwner).value();
   TaskRecord record = record_of(10, 20);
   record.epoch = 3;
   EXPECT_TRUE(table.writer().update(handle, record));
@@ -235,7 +208,7 @@ TEST(TableWriter, UpdatesARecordButNotWhoItIsOf) {
 TEST(TableWriter, DoesNotTakeAnotherPidIntoARecord) {
   // free() finds the pid's index entry by the record: with another pid in it the entry would stay for ever.
   test::Table table;
-  const TaskHandle handle = table.writer().bind(record_of(10, 20)).value();
+  const TaskHandle handle = table.writer().bind(record_of(10, 20), kOwner).value();
   EXPECT_FALSE(table.writer().update(handle, record_of(10, 21)));
   ASSERT_TRUE(table.writer().free(handle));
   for (std::size_t i = 0; i < table.writer().capacity(); ++i)
