@@ -11,6 +11,10 @@ namespace asio = boost::asio;
 using table::Reason;
 using table::TaskState;
 
+namespace {
+constexpr std::chrono::milliseconds kIdsPause{5};
+}  // namespace
+
 void TaskRegistry::watch_exit(Task& task) {
   const std::uint64_t inode = task.peer.inode;
   task.exit_watch = std::make_unique<asio::posix::stream_descriptor>(loop_, task.peer.pidfd.get());
@@ -20,30 +24,55 @@ void TaskRegistry::watch_exit(Task& task) {
                               });
 }
 
-void TaskRegistry::watch_events() {
-  event_watch_->async_wait(asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code ec) {
+void TaskRegistry::watch_execs() {
+  exec_watch_->async_wait(asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code ec) {
     if (ec) return;
-    drain_events();
-    watch_events();
+    drain_execs();
+    watch_execs();
   });
 }
 
-void TaskRegistry::drain_events() {
+void TaskRegistry::drain_execs() {
   if (!connector_) return;
-  std::vector<kernel::ProcessEvent> events;
-  const bool all = connector_->drain(events);
-  for (const kernel::ProcessEvent& event : events) {
-    const auto inode = inode_of_pid_.find(event.tgid);
+  std::vector<std::uint32_t> tgids;
+  const bool all = connector_->drain_execs(tgids);
+  for (const std::uint32_t tgid : tgids) {
+    const auto inode = inode_of_pid_.find(tgid);
     if (inode == inode_of_pid_.end()) continue;
-    Task* const task = find(inode->second);
-    if (task == nullptr) continue;
-    if (event.kind == kernel::ProcessEvent::Kind::kExec) {
-      executed(*task);
-    } else {
-      credentials_may_have_changed(*task);
-    }
+    if (Task* const task = find(inode->second)) executed(*task);
   }
   if (!all) events_lost();
+}
+
+void TaskRegistry::watch_ids() {
+  ids_watch_->async_wait(asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code ec) {
+    if (!ec) drain_ids();
+  });
+}
+
+// Whoever has two uids can change between them a million times a second. Changes are taken in one go after a
+// pause; when they are too many to be read, the processes themselves are asked, at every tick. What is given
+// to a process does not wait for this: confirm() asks it each time.
+void TaskRegistry::drain_ids() {
+  std::vector<std::uint32_t> tgids;
+  ids_flood_ = !connector_->drain_ids(tgids);
+  std::vector<std::uint64_t> concerned;
+  if (ids_flood_) {
+    for (const auto& [inode, task] : tasks_) concerned.push_back(inode);
+  } else {
+    for (const std::uint32_t tgid : tgids) {
+      if (const auto inode = inode_of_pid_.find(tgid); inode != inode_of_pid_.end())
+        concerned.push_back(inode->second);
+    }
+  }
+  for (const std::uint64_t inode : concerned) {
+    if (Task* const task = find(inode)) credentials_may_have_changed(*task);
+  }
+  if (ids_flood_) return;
+  ids_pause_.expires_after(kIdsPause);
+  ids_pause_.async_wait([this](boost::system::error_code ec) {
+    if (!ec) watch_ids();
+  });
 }
 
 void TaskRegistry::executed(Task& task) {
@@ -77,8 +106,11 @@ void TaskRegistry::credentials_may_have_changed(Task& task) {
 }
 
 void TaskRegistry::events_lost() {
+  if (tasks_.empty()) return;
   log::warn(
-      "process events were lost: every record is revoked, for nobody can say what its process executes now");
+      "process events were lost, or somebody has silenced the process connector: every record is revoked, "
+      "for "
+      "nobody can say what its process executes now");
   std::vector<std::uint64_t> all;
   for (const auto& [inode, task] : tasks_) all.push_back(inode);
   for (const std::uint64_t inode : all) revoke(inode, Reason::kWatchLost);

@@ -20,20 +20,24 @@ TaskRegistry::TaskRegistry(asio::io_context& loop, std::unique_ptr<table::TableW
     : loop_(loop),
       table_(std::move(table)),
       connector_(std::move(connector)),
+      ids_pause_(loop),
       quota_(quota),
       audit_(audit),
       limits_(limits),
       ended_(std::move(ended)) {
   table_->heartbeat();
   if (connector_) {
-    event_watch_ = std::make_unique<asio::posix::stream_descriptor>(loop_, connector_->descriptor());
-    watch_events();
+    exec_watch_ = std::make_unique<asio::posix::stream_descriptor>(loop_, connector_->exec_descriptor());
+    ids_watch_ = std::make_unique<asio::posix::stream_descriptor>(loop_, connector_->ids_descriptor());
+    watch_execs();
+    watch_ids();
   }
 }
 
 TaskRegistry::~TaskRegistry() {
-  // Both descriptors belong to somebody else: Asio must not close them.
-  if (event_watch_) event_watch_->release();
+  // The descriptors belong to somebody else: Asio must not close them.
+  if (exec_watch_) exec_watch_->release();
+  if (ids_watch_) ids_watch_->release();
   for (auto& [inode, task] : tasks_) task.exit_watch->release();
 }
 
@@ -52,7 +56,7 @@ TaskState TaskRegistry::state_of(const Task& task) const {
 
 BeginOutcome TaskRegistry::begin(kernel::PeerIdentity& peer, const ExchangeSubject& subject) {
   // Events from before this exchange (the exec that started the client) must not be taken for later ones.
-  drain_events();
+  drain_execs();
   kernel::PidfdInfo info;
   if (kernel::query_pidfd(peer.pidfd.get(), info) != kernel::PidfdOutcome::kAlive || info.ids != peer.ids) {
     return BeginOutcome::kGone;
@@ -125,7 +129,7 @@ BeginOutcome TaskRegistry::begin(kernel::PeerIdentity& peer, const ExchangeSubje
 }
 
 CompleteOutcome TaskRegistry::complete(std::uint64_t inode) {
-  drain_events();
+  drain_execs();
   Task* const task = find(inode);
   if (task == nullptr) return CompleteOutcome::kChanged;
   if (!task->pending) {  // a renewal whose deadline has passed has left COMPLETE behind
@@ -188,7 +192,7 @@ bool TaskRegistry::still_itself(const Task& task) const {
 }
 
 bool TaskRegistry::confirm(std::uint64_t inode, std::string session_id) {
-  drain_events();
+  drain_execs();
   Task* const task = find(inode);
   if (task == nullptr || state_of(*task) != TaskState::kComplete) return false;
   if (task->expires <= boot_now()) {
@@ -204,7 +208,7 @@ bool TaskRegistry::confirm(std::uint64_t inode, std::string session_id) {
 }
 
 void TaskRegistry::connection_closed(std::uint64_t inode, bool had_session) {
-  drain_events();
+  drain_execs();
   Task* const task = find(inode);
   if (task == nullptr) return;
   if (task->plan && connector_) return;  // the plan's deadline judges it
@@ -377,6 +381,11 @@ void TaskRegistry::due(Task& task, BootTime now) {
 
 void TaskRegistry::tick() {
   table_->heartbeat();
+  if (connector_) {
+    if (!connector_->probe()) events_lost();
+    drain_execs();
+    if (ids_flood_) drain_ids();
+  }
   const BootTime now = boot_now();
   std::vector<std::uint64_t> overdue;
   for (auto it = deadlines_.begin(); it != deadlines_.end() && it->first <= now; ++it)

@@ -5,6 +5,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <map>
 #include <memory>
@@ -123,8 +124,10 @@ class TaskRegistry {
 
   void watch_exit(Task& task);
   void exited(std::uint64_t inode);
-  void watch_events();
-  void drain_events();
+  void watch_execs();
+  void drain_execs();
+  void watch_ids();
+  void drain_ids();
   void executed(Task& task);
   void credentials_may_have_changed(Task& task);
   void events_lost();
@@ -140,7 +143,9 @@ class TaskRegistry {
   boost::asio::io_context& loop_;
   std::unique_ptr<table::TableWriter> table_;
   std::optional<kernel::ProcConnector> connector_;
-  std::unique_ptr<boost::asio::posix::stream_descriptor> event_watch_;
+  std::unique_ptr<boost::asio::posix::stream_descriptor> exec_watch_, ids_watch_;
+  boost::asio::steady_timer ids_pause_;
+  bool ids_flood_ = false;  // more than can be read: not watched, the next tick asks everybody
   Quota& quota_;
   Audit& audit_;
   Limits limits_;
