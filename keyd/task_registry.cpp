@@ -109,7 +109,7 @@ BeginOutcome TaskRegistry::begin(kernel::PeerIdentity& peer, const ExchangeSubje
   std::ranges::copy(bytes_of(subject.session_id), record.session_id.begin());
   record.user_size = static_cast<std::uint8_t>(subject.user.size());
   std::ranges::copy(subject.user, record.user.begin());
-  const auto handle = table_->bind(record, record.uid);
+  const auto handle = table_->bind(record, quota_.account_of(record.uid));
   if (!handle) return BeginOutcome::kFull;
 
   Task& task = tasks_[peer.inode];
