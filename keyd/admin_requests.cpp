@@ -4,7 +4,6 @@
 
 #include "core/base/untrusted_text.h"
 #include "core/crypto/random.h"
-#include "core/table/task_terms.h"
 #include "keyd/request_handlers.h"
 #include "keyd/server.h"
 
@@ -308,29 +307,6 @@ void handle_revoke_user(Server& server, Connection& connection, const wire::Admi
                         secret::SecretBuffer) {
   const std::string& user = request.revoke_user().name();
   revoked(server, connection, user, {}, server.tasks().revoke_user(user));
-}
-
-void handle_health(Server& server, Connection& connection, const wire::AdminRequest&, secret::SecretBuffer) {
-  // The store's thread has to answer too: a keyd that cannot read its store is not ready.
-  server.store().post(
-      connection.account(), [](UserStore& store) { return store.list({}, 1); },
-      [&server, self = connection.shared_from_this()](const Result<std::vector<StoredUser>>& probe) {
-        if (self->closed()) return;
-        wire::AdminReply reply;
-        wire::Health& health = *reply.mutable_health();
-        health.set_ready(probe.has_value() && server.noise().trustworthy());
-        if (!probe) {
-          health.set_problem(probe.error().message());
-        } else if (!server.noise().trustworthy()) {
-          health.set_problem("no random numbers");
-        }
-        health.set_tier(std::string(table::name_of(server.tasks().table().tier())));
-        health.set_version(KEYD_VERSION);
-        health.set_connections(server.quota().total(Resource::kConnection));
-        health.set_records(static_cast<std::uint32_t>(server.tasks().table().used()));
-        health.set_capacity(server.tasks().table().capacity());
-        self->reply(reply);
-      });
 }
 
 }  // namespace keyd::daemon

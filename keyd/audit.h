@@ -34,6 +34,13 @@ class Audit {
   // Writes the line, without ever waiting. Lines that find no room (a full disk, a pipe that nobody reads)
   // are counted, and the next one that does is preceded by an "audit.lost" with their number.
   void write(const AuditEvent& event);
+  // From now on in the format and the file of `other`; what is lost stays counted.
+  void go_on_in(Audit other) {
+    format_ = other.format_;
+    file_ = std::move(other.file_);
+  }
+  // Lines that have found no room and are not told yet.
+  [[nodiscard]] std::uint64_t lost() const { return lost_; }
 
  private:
   Audit(AuditFormat format, UniqueFd file) : format_(format), file_(std::move(file)) {}

@@ -1,16 +1,20 @@
-// Each key is one line of the table in `apply`: section, name, how it is checked, where it goes.
+// Each key is one line of the table in `known_keys`: section, name, when a change takes effect, how it is
+// checked, where it goes.
 #include "keyd/config.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <toml++/toml.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
 #include <filesystem>
 #include <functional>
 #include <map>
-#include <vector>
+#include <variant>
 
+#include "core/base/unique_fd.h"
 #include "core/base/untrusted_text.h"
 
 namespace keyd::daemon {
@@ -18,115 +22,139 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Gives what is wrong with the value, or an empty string.
-using Setter = std::function<std::string(const toml::node&)>;
+using Place = std::variant<std::string*, bool*, std::uint32_t*, std::chrono::seconds*, TierChoice*,
+                           TableAccess*, AuditFormat*>;
+
+struct Setter {
+  std::function<std::string(const toml::node&)> set;  // gives what is wrong with the value, or nothing
+  Place place;
+};
+
+struct Key {
+  Applies applies;
+  Setter value;
+};
+// The column of the table: every key has to say which.
+Key live(Setter setter) { return {Applies::kLive, std::move(setter)}; }
+Key at_start(Setter setter) { return {Applies::kAtStart, std::move(setter)}; }
 
 Setter text(std::string& into, std::size_t max) {
-  return [&into, max](const toml::node& node) -> std::string {
-    const auto value = node.value_exact<std::string>();
-    if (!value || value->size() > max) return fmt::format("needs a string of at most {} octets", max);
-    into = *value;
-    return {};
-  };
+  return {[&into, max](const toml::node& node) -> std::string {
+            const auto value = node.value_exact<std::string>();
+            if (!value || value->size() > max) return fmt::format("needs a string of at most {} octets", max);
+            into = *value;
+            return {};
+          },
+          &into};
 }
 
 Setter flag(bool& into) {
-  return [&into](const toml::node& node) -> std::string {
-    const auto value = node.value_exact<bool>();
-    if (!value) return "needs true or false";
-    into = *value;
-    return {};
-  };
+  return {[&into](const toml::node& node) -> std::string {
+            const auto value = node.value_exact<bool>();
+            if (!value) return "needs true or false";
+            into = *value;
+            return {};
+          },
+          &into};
 }
 
 Setter number(std::uint32_t& into, std::int64_t low, std::int64_t high) {
-  return [&into, low, high](const toml::node& node) -> std::string {
-    const auto value = node.value_exact<std::int64_t>();
-    if (!value || *value < low || *value > high)
-      return fmt::format("needs a whole number from {} to {}", low, high);
-    into = static_cast<std::uint32_t>(*value);
-    return {};
-  };
+  return {[&into, low, high](const toml::node& node) -> std::string {
+            const auto value = node.value_exact<std::int64_t>();
+            if (!value || *value < low || *value > high)
+              return fmt::format("needs a whole number from {} to {}", low, high);
+            into = static_cast<std::uint32_t>(*value);
+            return {};
+          },
+          &into};
 }
 
 Setter seconds(std::chrono::seconds& into, std::int64_t low, std::int64_t high) {
-  return [&into, low, high](const toml::node& node) -> std::string {
-    const auto value = node.value_exact<std::int64_t>();
-    if (!value || *value < low || *value > high) return fmt::format("needs {} to {} seconds", low, high);
-    into = std::chrono::seconds(*value);
-    return {};
-  };
+  return {[&into, low, high](const toml::node& node) -> std::string {
+            const auto value = node.value_exact<std::int64_t>();
+            if (!value || *value < low || *value > high)
+              return fmt::format("needs {} to {} seconds", low, high);
+            into = std::chrono::seconds(*value);
+            return {};
+          },
+          &into};
 }
 
 template <typename Enum>
 Setter choice(Enum& into, std::map<std::string, Enum> values) {
-  return [&into, values = std::move(values)](const toml::node& node) -> std::string {
-    const auto value = node.value_exact<std::string>();
-    if (const auto found = value ? values.find(*value) : values.end(); found != values.end()) {
-      into = found->second;
-      return {};
-    }
-    std::string names;
-    for (const auto& [name, unused] : values) names += (names.empty() ? "\"" : ", \"") + name + "\"";
-    return "needs one of " + names;
-  };
+  return {[&into, values = std::move(values)](const toml::node& node) -> std::string {
+            const auto value = node.value_exact<std::string>();
+            if (const auto found = value ? values.find(*value) : values.end(); found != values.end()) {
+              into = found->second;
+              return {};
+            }
+            std::string names;
+            for (const auto& [name, unused] : values) names += (names.empty() ? "\"" : ", \"") + name + "\"";
+            return "needs one of " + names;
+          },
+          &into};
 }
 
 Setter capacity(std::uint32_t& into) {
-  return [&into](const toml::node& node) -> std::string {
-    const auto value = node.value_exact<std::int64_t>();
-    if (!value || *value < 16 || *value > 1048576 ||
-        !std::has_single_bit(static_cast<std::uint64_t>(*value))) {
-      return "needs a power of two from 16 to 1048576";
-    }
-    into = static_cast<std::uint32_t>(*value);
-    return {};
-  };
+  return {[&into](const toml::node& node) -> std::string {
+            const auto value = node.value_exact<std::int64_t>();
+            if (!value || *value < 16 || *value > 1048576 ||
+                !std::has_single_bit(static_cast<std::uint64_t>(*value))) {
+              return "needs a power of two from 16 to 1048576";
+            }
+            into = static_cast<std::uint32_t>(*value);
+            return {};
+          },
+          &into};
 }
 
-std::map<std::string, std::map<std::string, Setter>> known_keys(Config& c) {
+using KeyTable = std::map<std::string, std::map<std::string, Key>>;
+
+KeyTable known_keys(Config& c) {
   constexpr std::int64_t kDay = 86400;
   return {
       {"daemon",
-       {{"user", text(c.user, 64)},
-        {"server_name", text(c.server_name, 255)},
-        {"admin_group", text(c.admin_group, 64)},
+       {{"user", at_start(text(c.user, 64))},
+        {"server_name", at_start(text(c.server_name, 255))},
+        {"admin_group", at_start(text(c.admin_group, 64))},
         {"log_level",
-         choice<std::string>(
+         live(choice<std::string>(
              c.log_level,
-             {{"debug", "debug"}, {"info", "info"}, {"warning", "warning"}, {"error", "error"}})},
-        {"tier", choice<TierChoice>(c.tier, {{"auto", TierChoice::kAuto},
-                                             {"watch", TierChoice::kWatch},
-                                             {"pidfd", TierChoice::kPidfd}})}}},
+             {{"debug", "debug"}, {"info", "info"}, {"warning", "warning"}, {"error", "error"}}))},
+        {"tier", at_start(choice<TierChoice>(c.tier, {{"auto", TierChoice::kAuto},
+                                                      {"watch", TierChoice::kWatch},
+                                                      {"pidfd", TierChoice::kPidfd}}))}}},
       {"table",
-       {{"capacity", capacity(c.table_capacity)},
-        {"access", choice<TableAccess>(c.table_access, {{"everyone", TableAccess::kEveryone},
-                                                        {"administrators", TableAccess::kAdministrators}})}}},
+       {{"capacity", at_start(capacity(c.table_capacity))},
+        {"access",
+         live(choice<TableAccess>(c.table_access, {{"everyone", TableAccess::kEveryone},
+                                                   {"administrators", TableAccess::kAdministrators}}))}}},
       {"session",
-       {{"pending_deadline", seconds(c.pending_deadline, 1, 600)},
-        {"lifetime", seconds(c.lifetime, 1, 30 * kDay)},
-        {"plan_deadline", seconds(c.plan_deadline, 1, 60)},
-        {"linger", seconds(c.linger, 0, kDay)}}},
+       {{"pending_deadline", live(seconds(c.pending_deadline, 1, 600))},
+        {"lifetime", live(seconds(c.lifetime, 1, 30 * kDay))},
+        {"plan_deadline", live(seconds(c.plan_deadline, 1, 60))},
+        {"linger", live(seconds(c.linger, 0, kDay))}}},
       {"historic",
-       {{"enabled", flag(c.historic_enabled)}, {"resident_passwords", flag(c.resident_passwords)}}},
+       {{"enabled", live(flag(c.historic_enabled))},
+        {"resident_passwords", live(flag(c.resident_passwords))}}},
       {"limits",
-       {{"connections", number(c.connections, 8, 1000000)},
-        {"connections_per_uid", number(c.connections_per_uid, 1, 1000000)},
-        {"pending_per_uid", number(c.pending_per_uid, 1, 100000)},
-        {"records_per_uid", number(c.records_per_uid, 1, 1000000)},
-        {"octets", number(c.octets, 1 << 20, 1 << 30)},
-        {"octets_per_uid", number(c.octets_per_uid, 128 << 10, 1 << 30)},
-        {"idle_deadline", seconds(c.idle_deadline, 1, kDay)},
-        {"free_tries", number(c.free_tries, 1, 1000000)},
-        {"tries_per_source", number(c.tries_per_source, 1, 1000000)},
-        {"tries_per_user", number(c.tries_per_user, 1, 1000000)},
-        {"longest_delay", seconds(c.longest_delay, 1, kDay)},
-        {"subordinate_uids", text(c.subordinate_uids, 4096)}}},
+       {{"connections", live(number(c.connections, 8, 1000000))},
+        {"connections_per_uid", live(number(c.connections_per_uid, 1, 1000000))},
+        {"pending_per_uid", live(number(c.pending_per_uid, 1, 100000))},
+        {"records_per_uid", live(number(c.records_per_uid, 1, 1000000))},
+        {"octets", live(number(c.octets, 1 << 20, 1 << 30))},
+        {"octets_per_uid", live(number(c.octets_per_uid, 128 << 10, 1 << 30))},
+        {"idle_deadline", live(seconds(c.idle_deadline, 1, kDay))},
+        {"free_tries", live(number(c.free_tries, 1, 1000000))},
+        {"tries_per_source", live(number(c.tries_per_source, 1, 1000000))},
+        {"tries_per_user", live(number(c.tries_per_user, 1, 1000000))},
+        {"longest_delay", live(seconds(c.longest_delay, 1, kDay))},
+        {"subordinate_uids", at_start(text(c.subordinate_uids, 4096))}}},
       {"audit",
-       {{"format",
-         choice<AuditFormat>(c.audit_format, {{"text", AuditFormat::kText}, {"json", AuditFormat::kJson}})},
-        {"file", text(c.audit_file, 4096)}}},
-      {"noise", {{"raw_sources", flag(c.raw_noise)}}},
+       {{"format", live(choice<AuditFormat>(c.audit_format,
+                                            {{"text", AuditFormat::kText}, {"json", AuditFormat::kJson}}))},
+        {"file", live(text(c.audit_file, 4096))}}},
+      {"noise", {{"raw_sources", at_start(flag(c.raw_noise))}}},
   };
 }
 
@@ -135,6 +163,11 @@ std::unexpected<Error> complain(const std::string& file, const toml::node& node,
 }
 
 Result<void> apply(const std::string& file, Config& config) {
+  // Without its privileges keyd may find a file closed that it could read at its start.
+  if (!UniqueFd(::open(file.c_str(), O_RDONLY | O_CLOEXEC)).valid()) {
+    return fail_errno(Code::kRefused,
+                      fmt::format("cannot read {} as uid {}; let that account read it", file, ::geteuid()));
+  }
   toml::table document;
   try {
     document = toml::parse_file(file);
@@ -156,7 +189,7 @@ Result<void> apply(const std::string& file, Config& config) {
       const auto setter = known->second.find(key);
       if (setter == known->second.end())
         return complain(file, node, "unknown key " + section + "." + escape(key));
-      if (const std::string wrong = setter->second(node); !wrong.empty()) {
+      if (const std::string wrong = setter->second.value.set(node); !wrong.empty()) {
         return complain(file, node, section + "." + key + " " + wrong);
       }
     }
@@ -191,6 +224,33 @@ Result<Config> load_config(const std::string& path, bool required) {
   if (config.server_name.empty())
     return fail(Code::kInvalid, path + ": daemon.server_name must not be empty");
   return config;
+}
+
+std::vector<ConfigKey> config_keys() {
+  Config defaults;
+  std::vector<ConfigKey> keys;
+  for (const auto& [section, entries] : known_keys(defaults))
+    for (const auto& [name, key] : entries) keys.push_back({section + "." + name, key.applies});
+  return keys;
+}
+
+ConfigChanges take_live_keys(Config& running, Config loaded) {
+  ConfigChanges changes;
+  KeyTable theirs = known_keys(loaded);
+  for (auto& [section, entries] : known_keys(running)) {
+    for (const auto& [name, key] : entries) {
+      std::visit(
+          [&, other = &theirs.at(section).at(name)](auto* ours) {
+            const auto& wanted = *std::get<decltype(ours)>(other->value.place);
+            if (*ours == wanted) return;
+            const bool taken = key.applies == Applies::kLive;
+            if (taken) *ours = wanted;
+            (taken ? changes.taken : changes.kept).push_back(section + "." + name);
+          },
+          key.value.place);
+    }
+  }
+  return changes;
 }
 
 }  // namespace keyd::daemon

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "core/base/error.h"
 #include "core/table/task_table_layout.h"
@@ -61,5 +62,21 @@ struct Config {
 
 // Reads `path` and its drop-ins over the defaults. A missing file is an error only when `required`.
 [[nodiscard]] Result<Config> load_config(const std::string& path, bool required);
+
+// When a changed value takes effect: when keyd rereads its configuration (SIGHUP), or at its next start.
+enum class Applies { kAtStart, kLive };
+
+struct ConfigKey {
+  std::string name;  // "section.key"
+  Applies applies;
+};
+// Every key there is.
+[[nodiscard]] std::vector<ConfigKey> config_keys();
+
+struct ConfigChanges {
+  std::vector<std::string> taken, kept;  // keys: in effect now; different in the files, but left as they are
+};
+// Gives `running` the values that `loaded` has for the live keys.
+ConfigChanges take_live_keys(Config& running, Config loaded);
 
 }  // namespace keyd::daemon

@@ -13,6 +13,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 
 #ifdef KEYD_HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
@@ -92,10 +93,22 @@ class Announcement {
       std::puts("keyd: ready");
       std::fflush(stdout);
     }
+    serving(fmt::format("tier {}", table::name_of(tier)));
+  }
+  // Between reloading() and serving() the service manager shows a reload.
+  void reloading() {
 #ifdef KEYD_HAVE_SYSTEMD
-    ::sd_notifyf(0, "READY=1\nSTATUS=tier %s", std::string(table::name_of(tier)).c_str());
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    ::sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
+                 static_cast<long long>(now.tv_sec) * 1'000'000 + now.tv_nsec / 1000);
+#endif
+  }
+  void serving(const std::string& status) {
+#ifdef KEYD_HAVE_SYSTEMD
+    ::sd_notifyf(0, "READY=1\nSTATUS=%s", status.c_str());
 #else
-    (void)tier;
+    (void)status;
 #endif
   }
   void stopping() {
@@ -134,7 +147,8 @@ int into_background() {
   ::_exit(ready ? 0 : 1);
 }
 
-// In the background the diagnostic log goes to a file of ours beside the store.
+// In the background the diagnostic log goes to a file of ours beside the store. Again: to a new one, where
+// the old was moved away.
 Result<void> redirect_log(const std::string& state_directory) {
   const std::string path = state_directory + "/keyd.log";
   const UniqueFd file(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
@@ -291,6 +305,20 @@ Result<Prepared> prepare(const Options& options, Config config) {
       std::move(*runtime)};
 }
 
+// SIGHUP: the configuration is read again, and the logs' files are opened anew.
+void reload(const Options& options, Server& server, table::Tier tier, Announcement& announcement) {
+  announcement.reloading();
+  if (!options.foreground) {
+    if (auto reopened = redirect_log(options.state_directory); !reopened)
+      log::error(reopened.error().message() + "; the log goes on where it was");
+  }
+  server.reload(load_config(options.config_file, options.config_given));
+  log::set_level(level_of(server.config().log_level));
+  const bool refused = !server.reload_state().problem.empty();
+  announcement.serving(fmt::format("tier {}{}", table::name_of(tier),
+                                   refused ? "; the last reload was refused, see the log" : ""));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -316,6 +344,15 @@ int main(int argc, char** argv) {
     announcement.stopping();
     server.stop();
   });
+  boost::asio::signal_set hangups(loop, SIGHUP);
+  std::function<void()> await_hangup = [&] {
+    hangups.async_wait([&](boost::system::error_code ec, int) {
+      if (ec) return;
+      reload(options, server, tier, announcement);
+      await_hangup();
+    });
+  };
+  await_hangup();
   if (auto started = server.start(); !started) return announcement.failed(started.error());
   log::info(fmt::format(
       "keyd " KEYD_VERSION " on {}: tier {}, exec revoked {}, exit {}, credentials {}",

@@ -28,6 +28,11 @@ class PasswordSource {
   // A user was changed or removed: wipes every resident password; those still in use come back at their next
   // use.
   void forget() { held_.clear(); }
+  // Whether passwords stay resident from now on; those that do are wiped.
+  void set_resident(bool resident) {
+    resident_ = resident;
+    forget();
+  }
 
  private:
   struct Held {

@@ -39,6 +39,8 @@ void handle_credential_remove(Server&, Connection&, const wire::AdminRequest&, s
 void handle_credential_list(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
 void handle_revoke_process(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
 void handle_revoke_user(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
+
+// health_request.cpp
 void handle_health(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
 
 }  // namespace keyd::daemon

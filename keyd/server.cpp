@@ -1,6 +1,7 @@
 #include "keyd/server.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -79,6 +80,7 @@ Server::Server(asio::io_context& loop, ServerParts parts)
                   [this](UniqueFd socket) { admit(std::move(socket), Door::kAdministrators); }),
       tick_timer_(loop),
       store_(loop, std::move(parts.store)),
+      store_probe_(loop, store_),
       users_(store_),
       noise_(loop, workers_, config_.raw_noise),
       workers_(loop, std::max(1u, std::thread::hardware_concurrency())) {}
@@ -102,6 +104,39 @@ void Server::stop() {
   const auto all = connections_;
   for (const auto& connection : all) connection->close();
   loop_.stop();
+}
+
+void Server::reload(Result<Config> loaded) {
+  Config next = config_;
+  ConfigChanges changes;
+  if (loaded) changes = take_live_keys(next, std::move(*loaded));
+  auto audit = loaded ? Audit::open(next.audit_format, next.audit_file) : std::unexpected(loaded.error());
+  reload_state_.when = wall_now() / kSecond;
+  AuditEvent event;
+  if (!audit) {
+    reload_state_.problem = audit.error().message();
+    log::error("the configuration stays as it was: " + reload_state_.problem);
+    event.event = "config.refused";
+    event.reason = reload_state_.problem;
+    audit_.write(event);
+    return;
+  }
+  reload_state_.problem.clear();
+  reload_state_.awaiting = changes.kept;
+  audit_.go_on_in(std::move(*audit));
+  config_ = std::move(next);
+  quota_.set_limits(limits_of(config_));
+  tasks_.set_limits(task_limits(config_));
+  tries_.set_limits(try_limits(config_));
+  idle_.set_period(nanoseconds(config_.idle_deadline));
+  passwords_.set_resident(config_.historic_enabled && config_.resident_passwords);
+  for (const std::string& key : changes.kept)
+    log::warn(key + " is set otherwise now, but a change takes effect at the next start of keyd only");
+  event.event = "config.reloaded";
+  event.object = fmt::format("{}", fmt::join(changes.taken, ","));
+  audit_.write(event);
+  log::info("the configuration was read again; changed: " +
+            (changes.taken.empty() ? "nothing" : event.object));
 }
 
 void Server::tick() {

@@ -20,6 +20,7 @@
 #include "keyd/nonce_ledger.h"
 #include "keyd/password_source.h"
 #include "keyd/quota.h"
+#include "keyd/store_probe.h"
 #include "keyd/store_thread.h"
 #include "keyd/task_registry.h"
 #include "keyd/try_ledger.h"
@@ -44,6 +45,13 @@ struct ServerParts {
   UniqueFd client_listener, admin_listener;
 };
 
+// How keyd came by the configuration it works with, for administrators.
+struct ReloadState {
+  std::uint64_t when = 0;             // of the last reload: seconds since the Unix epoch; 0: none yet
+  std::string problem;                // why it was refused; empty: it was not
+  std::vector<std::string> awaiting;  // keys that are set otherwise in the files, until the next start
+};
+
 class Server {
  public:
   Server(boost::asio::io_context& loop, ServerParts parts);
@@ -55,6 +63,9 @@ class Server {
   [[nodiscard]] Result<void> start();
   // Refuses everybody from now on, revokes every record, closes every connection.
   void stop();
+  // Takes over from `loaded` what can change while keyd runs (config_keys), and opens the audit log anew. An
+  // error, in `loaded` or here, changes nothing. Either is told in both logs.
+  void reload(Result<Config> loaded);
 
   // ---- for connections
   void take_packet(Connection& connection, ByteView packet);
@@ -81,6 +92,9 @@ class Server {
   [[nodiscard]] Quota& quota() { return quota_; }
   [[nodiscard]] TryLedger& tries() { return tries_; }
   [[nodiscard]] const NoiseKeeper& noise() const { return noise_; }
+  [[nodiscard]] StoreProbe& store_probe() { return store_probe_; }
+  [[nodiscard]] const ReloadState& reload_state() const { return reload_state_; }
+  [[nodiscard]] BootTime started() const { return started_; }
   // The connection on which the process's exchange or session runs. A process has one.
   void own(Connection& connection) { owners_[connection.peer().inode] = connection.weak_from_this(); }
   void disown(const Connection& connection);
@@ -119,7 +133,10 @@ class Server {
   Listener client_door_, admin_door_;
   boost::asio::steady_timer tick_timer_;
   bool stopping_ = false;
+  const BootTime started_ = boot_now();
+  ReloadState reload_state_;
   StoreThread store_;
+  StoreProbe store_probe_;
   UserDirectory users_;
   NoiseKeeper noise_;
   WorkerPool workers_;  // last: its threads use what stands before it

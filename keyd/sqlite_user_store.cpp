@@ -93,6 +93,21 @@ Result<std::vector<StoredUser>> SqliteUserStore::list(const std::string& after, 
   }
 }
 
+Result<void> SqliteUserStore::write_probe() {
+  // The schema's version, written as it is: one page into the log, and fsync.
+  Transaction transaction(*this);
+  if (auto begun = transaction.begin(); !begun) return begun;
+  std::int64_t version = 0;
+  {
+    SqliteStatement select(db_.get(), "PRAGMA user_version");
+    if (select.step() != SqliteStatement::Step::kRow) return failure("read the store's version");
+    version = select.number(0);
+  }
+  if (auto written = execute(fmt::format("PRAGMA user_version = {}", version).c_str()); !written)
+    return written;
+  return transaction.commit();
+}
+
 Result<void> SqliteUserStore::add(const StoredUser& user) {
   SqliteStatement insert(
       db_.get(),

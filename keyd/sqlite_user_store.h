@@ -27,6 +27,7 @@ class SqliteUserStore final : public UserStore {
 
   Result<std::optional<StoredUser>> find(const std::string& name) override;
   Result<std::vector<StoredUser>> list(const std::string& after, std::size_t limit) override;
+  Result<void> write_probe() override;
   Result<void> add(const StoredUser& user) override;
   Result<void> set_password(const std::string& name, const Bytes& sealed) override;
   Result<void> set_state(const std::string& name, UserState state) override;

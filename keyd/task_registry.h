@@ -60,6 +60,8 @@ class TaskRegistry {
   ~TaskRegistry();
 
   [[nodiscard]] table::TableWriter& table() { return *table_; }
+  // For what begins or ends from now on; a deadline that is set stays.
+  void set_limits(const Limits& limits) { limits_ = limits; }
 
   // Step "modify the task structure to reflect a pending request" (seed 000, claim 1). Takes over peer.pidfd.
   [[nodiscard]] BeginOutcome begin(kernel::PeerIdentity& peer, const ExchangeSubject& subject);

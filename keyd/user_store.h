@@ -75,6 +75,9 @@ class UserStore {
   // At most `limit` users after `after` in name order.
   [[nodiscard]] virtual Result<std::vector<StoredUser>> list(const std::string& after, std::size_t limit) = 0;
 
+  // Makes a durable change that changes nothing: fails when the next real one would, as on a full disk.
+  [[nodiscard]] virtual Result<void> write_probe() = 0;
+
   // kRefused when the name is taken.
   [[nodiscard]] virtual Result<void> add(const StoredUser& user) = 0;
   // All of these: kNotFound when there is no such user.

@@ -9,7 +9,7 @@
 
 namespace keyd::keyadm {
 
-Result<AdminLink> AdminLink::connect(const std::string& runtime_dir) {
+Result<AdminLink> AdminLink::connect(const std::string& runtime_dir, int patience) {
   const std::string path = runtime_dir + "/admin.sock";
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -17,9 +17,9 @@ Result<AdminLink> AdminLink::connect(const std::string& runtime_dir) {
     return fail(Code::kInvalid, "the runtime directory's name is too long for a socket");
   path.copy(address.sun_path, path.size());
   UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  const timeval patience{30, 0};
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  const timeval timeout{patience, 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     if (errno == EACCES || errno == EPERM) {
       return fail(Code::kRefused, "only administrators may use " + escape(path) +
@@ -28,7 +28,7 @@ Result<AdminLink> AdminLink::connect(const std::string& runtime_dir) {
     return fail_errno(Code::kUnreachable,
                       "cannot reach keyd at " + escape(path) + " (is it running? see --runtime-dir)");
   }
-  return AdminLink(std::move(socket));
+  return AdminLink(std::move(socket), patience);
 }
 
 namespace {
@@ -57,7 +57,9 @@ Result<wire::AdminReply> AdminLink::ask(wire::AdminRequest request, const secret
   const auto received = wire::receive_packet(socket_.get(), buffer);
   switch (received.outcome) {
     case wire::ReceiveOutcome::kPacket: break;
-    case wire::ReceiveOutcome::kWouldBlock: return fail(Code::kDeadline, "keyd did not answer in 30 s");
+    case wire::ReceiveOutcome::kWouldBlock:
+      return fail(Code::kDeadline, "keyd did not answer in " + std::to_string(patience_) +
+                                       " s; is it stopped, or does it hang?");
     default:
       return fail(Code::kUnreachable,
                   "keyd has closed the connection; whether it did what was asked, keyadm cannot tell");

@@ -11,17 +11,19 @@ namespace keyd::keyadm {
 
 class AdminLink {
  public:
-  // kUnreachable: nobody listens. kRefused: not an administrator.
-  [[nodiscard]] static Result<AdminLink> connect(const std::string& runtime_dir);
+  static constexpr int kPatience = 30;  // seconds
+  // kUnreachable: nobody listens. kRefused: not an administrator. ask() will wait `patience` seconds at most.
+  [[nodiscard]] static Result<AdminLink> connect(const std::string& runtime_dir, int patience = kPatience);
 
   // Asks, with `secret` in a packet of its own where the request takes one. keyd's refusal is an Error:
-  // kNotFound or kRefused. Waits at most 30 s.
+  // kNotFound or kRefused. kDeadline when patience ran out.
   [[nodiscard]] Result<wire::AdminReply> ask(wire::AdminRequest request,
                                              const secret::SecretBuffer* secret = nullptr);
 
  private:
-  explicit AdminLink(UniqueFd socket) : socket_(std::move(socket)) {}
+  AdminLink(UniqueFd socket, int patience) : socket_(std::move(socket)), patience_(patience) {}
   UniqueFd socket_;
+  int patience_;
 };
 
 }  // namespace keyd::keyadm

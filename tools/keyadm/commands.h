@@ -24,6 +24,7 @@ struct Invocation {
 void add_user_commands(CLI::App& app, Invocation& invocation);
 void add_credential_commands(CLI::App& app, Invocation& invocation);
 void add_process_commands(CLI::App& app, Invocation& invocation);
+void add_health_command(CLI::App& app, Invocation& invocation);
 
 // Asks keyd and hands the answer to `show`; errors become one line and an exit code.
 int ask_and(const Invocation& invocation, const wire::AdminRequest& request,

@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
   keyd::keyadm::add_user_commands(app, invocation);
   keyd::keyadm::add_credential_commands(app, invocation);
   keyd::keyadm::add_process_commands(app, invocation);
+  keyd::keyadm::add_health_command(app, invocation);
   keyd::console::parse_or_exit(app, argc, argv);
   try {
     return invocation.chosen();

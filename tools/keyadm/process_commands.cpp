@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "core/base/untrusted_text.h"
 #include "tools/keyadm/commands.h"
@@ -46,31 +45,11 @@ int revoke(const Invocation& invocation, const std::string& process, const std::
   });
 }
 
-int health(const Invocation& invocation, const std::string& output) {
-  wire::AdminRequest request;
-  request.mutable_health();
-  return ask_and(invocation, request, nullptr, [&](const wire::AdminReply& reply) {
-    const wire::Health& h = reply.health();
-    if (output == "json") {
-      const nlohmann::ordered_json json{{"live", true},           {"ready", h.ready()},
-                                        {"problem", h.problem()}, {"version", h.version()},
-                                        {"tier", h.tier()},       {"connections", h.connections()},
-                                        {"records", h.records()}, {"capacity", h.capacity()}};
-      fmt::print("{}\n", json.dump(2));
-    } else {
-      fmt::print("live, {}{}; keyd {}, tier {}, {} connections, {} of {} records\n",
-                 h.ready() ? "ready" : "not ready: ", escape_line(h.problem()), h.version(), h.tier(),
-                 h.connections(), h.records(), h.capacity());
-    }
-    return h.ready() ? console::kDone : console::kRefused;
-  });
-}
-
 }  // namespace
 
 void add_process_commands(CLI::App& app, Invocation& invocation) {
   struct Options {
-    std::string process, user, output = "pretty";
+    std::string process, user;
   };
   const auto options = std::make_shared<Options>();
   CLI::App* const revoking = app.add_subcommand("revoke", "end the session of a process, or all of a user's");
@@ -81,15 +60,6 @@ void add_process_commands(CLI::App& app, Invocation& invocation) {
     invocation.chosen = [&invocation, options] {
       return revoke(invocation, options->process, options->user);
     };
-  });
-
-  CLI::App* const asking = app.add_subcommand(
-      "health", "whether keyd is live and ready (exit 1: live but not ready; 3: not live)");
-  asking->add_option("-o,--output", options->output, "pretty or json")
-      ->check(CLI::IsMember({"pretty", "json"}))
-      ->capture_default_str();
-  asking->callback([&invocation, options] {
-    invocation.chosen = [&invocation, options] { return health(invocation, options->output); };
   });
 }
 

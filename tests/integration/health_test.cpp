@@ -1,0 +1,131 @@
+// keyadm health: live and ready are two things, and a keyd whose store hangs says so at once.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/private_keyd.h"
+
+namespace keyd::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(Health, TellsAPersonAndAProgramWhatItFound) {
+  PrivateKeyd keyd("[daemon]\ntier = \"pidfd\"\n");
+  ASSERT_TRUE(keyd.start()) << keyd.log();
+  const auto asked = keyd.keyadm({"health", "-o", "json"});
+  EXPECT_EQ(asked.exit_code, 0) << asked.out;
+  const auto json = nlohmann::json::parse(asked.out);
+  EXPECT_EQ(json["live"], true);
+  EXPECT_EQ(json["ready"], true);
+  EXPECT_TRUE(json["problems"].empty() && json["warnings"].empty());
+  EXPECT_EQ(json["tier"], "pidfd");
+  EXPECT_EQ(json["tier_configured"], "pidfd");
+  EXPECT_EQ(json["connections"], 1);  // this one
+  EXPECT_EQ(json["config"]["state"], "as-started");
+  EXPECT_TRUE(json["config"]["when"].is_null());
+  EXPECT_GT(json["store"]["write_us"], 0);
+  const auto text = keyd.keyadm({"health"}).out;
+  EXPECT_THAT(text, HasSubstr("live, ready\n"));
+  EXPECT_THAT(text, HasSubstr("durable write"));
+  EXPECT_EQ(keyd.keyadm({"health", "--live"}).out, "live\n");
+}
+
+TEST(Health, OfAKeydThatIsNotThereIsNotLive) {
+  PrivateKeyd keyd;
+  const auto asked = keyd.keyadm({"health", "-o", "json"});
+  EXPECT_EQ(asked.exit_code, 3);
+  const auto json = nlohmann::json::parse(asked.out);
+  EXPECT_EQ(json["live"], false);
+  EXPECT_EQ(json["ready"], false);
+  EXPECT_THAT(json["problem"].get<std::string>(), HasSubstr("is it running?"));
+  EXPECT_EQ(keyd.keyadm({"health", "--live"}).exit_code, 3);
+}
+
+TEST(Health, OfAStoppedKeydIsNotLiveAfterSeconds) {
+  PrivateKeyd keyd;
+  ASSERT_TRUE(keyd.start()) << keyd.log();
+  ::kill(keyd.pid(), SIGSTOP);
+  const auto asked = keyd.keyadm({"health", "--live"});
+  ::kill(keyd.pid(), SIGCONT);
+  EXPECT_EQ(asked.exit_code, 3);
+  EXPECT_THAT(asked.err, HasSubstr("did not answer"));
+}
+
+// The thread of keyd that has this name; 0 when there is none.
+pid_t thread_of(pid_t process, const std::string& name) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
+    std::ifstream file(entry.path() / "comm");
+    std::string comm;
+    if (std::getline(file, comm) && comm == name) return std::stoi(entry.path().filename());
+  }
+  return 0;
+}
+
+TEST(Health, OfAKeydWhoseStoreHangsIsLiveButNotReady) {
+  PrivateKeyd keyd;
+  ASSERT_TRUE(keyd.start()) << keyd.log();
+  const pid_t thread = thread_of(keyd.pid(), "keyd-store");
+  ASSERT_NE(thread, 0);
+  // The store's thread alone is held, as a dead disk would hold it.
+  if (::ptrace(PTRACE_SEIZE, thread, nullptr, nullptr) != 0)
+    GTEST_SKIP() << "needs the right to trace keyd: " << std::strerror(errno);
+  ASSERT_EQ(::ptrace(PTRACE_INTERRUPT, thread, nullptr, nullptr), 0);
+  ASSERT_EQ(::waitpid(thread, nullptr, __WALL), thread);
+  for (int i = 0; i < 3; ++i) {
+    const auto asked = keyd.keyadm({"health", "-o", "json"});
+    EXPECT_EQ(asked.exit_code, 1) << asked.err;
+    const auto json = nlohmann::json::parse(asked.out);
+    EXPECT_EQ(json["live"], true);
+    EXPECT_EQ(json["ready"], false);
+    EXPECT_THAT(json["problem"].get<std::string>(), HasSubstr("the store does not answer"));
+    EXPECT_TRUE(json["store"].is_null());
+    EXPECT_EQ(keyd.keyadm({"health", "--live"}).exit_code, 0);
+  }
+  ASSERT_EQ(::ptrace(PTRACE_DETACH, thread, nullptr, nullptr), 0);
+  EXPECT_EQ(keyd.keyadm({"health"}).exit_code, 0);
+}
+
+TEST(Health, OfAKeydWhoseDiskIsFullIsNotReadyUntilThereIsRoom) {
+  if (::getuid() != 0) GTEST_SKIP() << "needs root to mount a small file system";
+  PrivateKeyd keyd;
+  std::filesystem::create_directory(keyd.state_dir());
+  if (::mount("tmpfs", keyd.state_dir().c_str(), "tmpfs", 0, "size=1m,mode=0700") != 0)
+    GTEST_SKIP() << "cannot mount a small file system: " << std::strerror(errno);
+  struct Unmount {
+    std::string where;
+    ~Unmount() { ::umount2(where.c_str(), MNT_DETACH); }
+  } const unmount{keyd.state_dir()};
+  ASSERT_TRUE(keyd.start()) << keyd.log();
+  EXPECT_EQ(keyd.keyadm({"health"}).exit_code, 0);
+  const std::string filler = keyd.state_dir() + "/filler";
+  {
+    std::ofstream file(filler, std::ios::binary);
+    const std::string block(4096, 'x');
+    while (file.write(block.data(), 4096).flush()) {
+    }
+  }
+  // What the write-ahead log already has is used up first.
+  CommandResult asked;
+  for (int i = 0; i < 400 && (asked = keyd.keyadm({"health"})).exit_code == 0; ++i) {
+  }
+  EXPECT_EQ(asked.exit_code, 1);
+  EXPECT_THAT(asked.out,
+              HasSubstr("live, not ready\nproblem: cannot use the store: the disk with the store is full"));
+  std::filesystem::remove(filler);
+  EXPECT_EQ(keyd.keyadm({"health"}).exit_code, 0);
+  keyd.stop();
+}
+
+}  // namespace
+}  // namespace keyd::testing
