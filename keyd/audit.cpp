@@ -82,7 +82,11 @@ void Audit::write(const AuditEvent& event) {
   // there is. One write(2) a line, at most PIPE_BUF octets: lines of several writers do not mix.
   const int fd = file_.valid() ? file_.get() : STDERR_FILENO;
   pollfd entry{fd, POLLOUT, 0};
-  if (::poll(&entry, 1, 0) != 1 || (entry.revents & POLLOUT) == 0) {
+  int ready = 0;
+  do {
+    ready = ::poll(&entry, 1, 0);
+  } while (ready < 0 && errno == EINTR);  // a signal to keyd is no full log
+  if (ready != 1 || (entry.revents & POLLOUT) == 0) {
     ++lost_;
     return;
   }

@@ -7,6 +7,7 @@
 #include <sys/vfs.h>
 
 #include <array>
+#include <cerrno>
 
 #include "core/kernel/proc_file.h"
 
@@ -91,7 +92,11 @@ PidfdOutcome query_pidfd(int pidfd, PidfdInfo& out) {
 
 bool has_exited(int pidfd) {
   pollfd entry{pidfd, POLLIN, 0};
-  return ::poll(&entry, 1, 0) != 0;  // readable: exited; an error too is no sign of life
+  int ready = 0;
+  do {
+    ready = ::poll(&entry, 1, 0);
+  } while (ready < 0 && errno == EINTR);  // a signal of the caller's says nothing about the process
+  return ready != 0;                      // readable: exited; an error too is no sign of life
 }
 
 bool process_identity_supported() {

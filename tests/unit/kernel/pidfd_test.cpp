@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <signal.h>
 
+#include <atomic>
 #include <thread>
 
 #include "tests/unit/support/child.h"
@@ -194,6 +196,29 @@ TEST_F(Pidfd, IsCloseOnExec) {
   const auto self = open_pidfd(::getpid());
   ASSERT_TRUE(self);
   EXPECT_EQ(::fcntl(self->get(), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+}
+
+TEST_F(Pidfd, ASignalToTheCallerIsNoExit) {
+  // A program with signal handlers would else take a living process for a dead one now and then.
+  const auto self = open_pidfd(::getpid());
+  ASSERT_TRUE(self);
+  static std::atomic<int> signals;
+  struct sigaction note{}, before{};
+  note.sa_handler = [](int) { ++signals; };
+  ::sigaction(SIGUSR1, &note, &before);
+  std::atomic<bool> done{false};
+  std::thread sender([&done, target = ::pthread_self()] {
+    while (!done) ::pthread_kill(target, SIGUSR1);
+  });
+  int looks = 0, exits = 0;
+  while (signals < 1000) {
+    exits += has_exited(self->get()) ? 1 : 0;
+    ++looks;
+  }
+  done = true;
+  sender.join();
+  ::sigaction(SIGUSR1, &before, nullptr);
+  EXPECT_EQ(exits, 0) << "of " << looks;
 }
 
 }  // namespace
