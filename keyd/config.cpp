@@ -173,7 +173,7 @@ Result<void> apply(const std::string& file, Config& config) {
     document = toml::parse_file(file);
   } catch (const toml::parse_error& e) {
     return fail(Code::kInvalid,
-                fmt::format("{}:{}: {}", file, e.source().begin.line, escape(e.description())));
+                fmt::format("{}:{}: {}", file, e.source().begin.line, escape_line(e.description())));
   }
   const auto sections = known_keys(config);
   for (const auto& [section_key, section_node] : document) {
