@@ -65,14 +65,18 @@ void SqliteUserStore::restrict_connection() {
   sqlite3_limit(db_.get(), SQLITE_LIMIT_LENGTH, 1 << 20);
   sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  // Until the store is accepted: closing what was refused writes nothing of its log into it.
+  sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
 }
 
 Result<void> SqliteUserStore::configure() {
   // secure_delete: a removed secret does not stay in free pages. temp_store: no file beside the store.
+  // wal_autocheckpoint, journal_size_limit: the log stays near 1 MiB.
   return execute(
       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete "
       "= ON;"
-      "PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON;");
+      "PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON;"
+      "PRAGMA wal_autocheckpoint = 256; PRAGMA journal_size_limit = 1048576;");
 }
 
 Result<void> SqliteUserStore::create_schema(const Bytes& check) {
@@ -94,12 +98,10 @@ Result<void> SqliteUserStore::create_schema(const Bytes& check) {
 
 Result<void> SqliteUserStore::migrate(int from) {
   if (from == kSchemaVersion) return {};
-  Transaction transaction(*this);
-  if (auto begun = transaction.begin(); !begun) return begun;
-  if (auto made = execute(kTriesSchema); !made) return made;
-  if (auto marked = execute(fmt::format("PRAGMA user_version = {};", kSchemaVersion).c_str()); !marked)
-    return marked;
-  return transaction.commit();
+  return change([this]() -> Result<void> {
+    if (auto made = execute(kTriesSchema); !made) return made;
+    return execute(fmt::format("PRAGMA user_version = {};", kSchemaVersion).c_str());
+  });
 }
 
 Result<int> SqliteUserStore::check_schema() {
@@ -279,14 +281,6 @@ Result<OpenedStore> SqliteUserStore::open(const std::string& state_directory) {
     const auto checked = store->check_schema();
     if (!checked) return in(state_directory, checked.error());
     version = *checked;
-  }
-  if (auto configured = store->configure(); !configured) return in(state_directory, configured.error());
-  if (fresh) {
-    const auto check = opened.sealer->seal({"store"}, bytes_of(kKeyCheck));
-    if (!check) return std::unexpected(check.error());
-    if (auto made = store->create_schema(*check); !made) return in(state_directory, made.error());
-    opened.created = true;
-  } else {
     const auto check = store->key_check();
     if (!check) return in(state_directory, check.error());
     if (!opened.sealer->open({"store"}, *check)) {
@@ -294,12 +288,21 @@ Result<OpenedStore> SqliteUserStore::open(const std::string& state_directory) {
                 {Code::kRefused,
                  "the store key does not belong to keyd.db; restore the pair from the same backup"});
     }
-    if (auto migrated = store->migrate(version); !migrated) return in(state_directory, migrated.error());
+  }
+  if (auto configured = store->configure(); !configured) return in(state_directory, configured.error());
+  if (fresh) {
+    const auto check = opened.sealer->seal({"store"}, bytes_of(kKeyCheck));
+    if (!check) return std::unexpected(check.error());
+    if (auto made = store->create_schema(*check); !made) return in(state_directory, made.error());
+    opened.created = true;
+  } else if (auto migrated = store->migrate(version); !migrated) {
+    return in(state_directory, migrated.error());
   }
   if (!external && !found->key) {
     if (auto installed = install_new_key(directory->get()); !installed)
       return in(state_directory, installed.error());
   }
+  sqlite3_db_config(store->db_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
   opened.users = std::move(store);
   return opened;
 }

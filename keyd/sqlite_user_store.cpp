@@ -23,26 +23,48 @@ std::int64_t seconds_now() { return static_cast<std::int64_t>(::time(nullptr)); 
 // ---------------------------------------------------------------------------------------------
 
 std::unexpected<Error> SqliteUserStore::failure(const char* doing) {
-  const int code = sqlite3_errcode(db_.get()) & 0xff;
-  switch (code) {
+  failure_ = sqlite3_errcode(db_.get()) & 0xff;
+  switch (failure_) {
     case SQLITE_FULL:
-      return fail(Code::kExhausted,
-                  fmt::format("cannot {}: the disk with the store is full; nothing was changed", doing));
+      return fail(Code::kExhausted, fmt::format("cannot {}: the disk with the store is full", doing));
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return fail(Code::kBroken,
                   fmt::format("cannot {}: the store keyd.db is damaged; restore it from a backup", doing));
     default:
       return fail(Code::kBroken,
-                  fmt::format("cannot {}: {} (SQLite {}, errno {}); nothing was changed", doing,
-                              sqlite3_errmsg(db_.get()), sqlite3_extended_errcode(db_.get()),
-                              sqlite3_system_errno(db_.get())));
+                  fmt::format("cannot {}: {} (SQLite {}, errno {})", doing, sqlite3_errmsg(db_.get()),
+                              sqlite3_extended_errcode(db_.get()), sqlite3_system_errno(db_.get())));
   }
 }
 
 Result<void> SqliteUserStore::execute(const char* sql) {
   if (sqlite3_exec(db_.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK) return failure("use the store");
   return {};
+}
+
+// A change that failed while it was written may stand whole in the log, past what counts, and would count
+// after a crash. Emptying the log takes it back for good, and gives the log's room back to a full disk.
+bool SqliteUserStore::empty_log() {
+  return sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr) ==
+         SQLITE_OK;
+}
+
+Result<void> SqliteUserStore::change(const std::function<Result<void>()>& statements) {
+  const auto once = [&]() -> Result<void> {
+    failure_ = SQLITE_OK;
+    Transaction transaction(*this);
+    if (auto begun = transaction.begin(); !begun) return begun;
+    if (auto changed = statements(); !changed) return changed;
+    return transaction.commit();
+  };
+  auto result = once();
+  if (failure_ == SQLITE_FULL && empty_log()) result = once();
+  if (result || failure_ == SQLITE_OK) return result;
+  const bool written = failure_ == SQLITE_FULL || failure_ == SQLITE_IOERR;
+  result.error().detail += !written || empty_log() ? "; nothing was changed"
+                                                   : "; whether it was changed shows at keyd's next start";
+  return result;
 }
 
 // ---- users
@@ -95,33 +117,29 @@ Result<std::vector<StoredUser>> SqliteUserStore::list(const std::string& after, 
 
 Result<void> SqliteUserStore::write_probe() {
   // The schema's version, written as it is: one page into the log, and fsync.
-  Transaction transaction(*this);
-  if (auto begun = transaction.begin(); !begun) return begun;
-  std::int64_t version = 0;
-  {
+  return change([&]() -> Result<void> {
     SqliteStatement select(db_.get(), "PRAGMA user_version");
     if (select.step() != SqliteStatement::Step::kRow) return failure("read the store's version");
-    version = select.number(0);
-  }
-  if (auto written = execute(fmt::format("PRAGMA user_version = {}", version).c_str()); !written)
-    return written;
-  return transaction.commit();
+    return execute(fmt::format("PRAGMA user_version = {}", select.number(0)).c_str());
+  });
 }
 
 Result<void> SqliteUserStore::add(const StoredUser& user) {
-  SqliteStatement insert(
-      db_.get(),
-      "INSERT INTO users (name, id, state, schemes, allow_historic, created, password_changed, "
-      "sealed_password) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
-  const std::int64_t now = seconds_now();
-  insert.bind(user.name).bind_blob(bytes_of(user.id)).bind(static_cast<std::int64_t>(user.state));
-  insert.bind(std::int64_t{user.schemes}).bind(std::int64_t{user.allow_historic}).bind(now).bind(now);
-  insert.bind_blob(user.sealed_password);
-  if (insert.step() == SqliteStatement::Step::kDone) return {};
-  if (sqlite3_errcode(db_.get()) % 256 == SQLITE_CONSTRAINT) {
-    return fail(Code::kRefused, "user \"" + escape(user.name) + "\" is enrolled already");
-  }
-  return failure("add the user");
+  return change([&]() -> Result<void> {
+    SqliteStatement insert(
+        db_.get(),
+        "INSERT INTO users (name, id, state, schemes, allow_historic, created, password_changed, "
+        "sealed_password) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+    const std::int64_t now = seconds_now();
+    insert.bind(user.name).bind_blob(bytes_of(user.id)).bind(static_cast<std::int64_t>(user.state));
+    insert.bind(std::int64_t{user.schemes}).bind(std::int64_t{user.allow_historic}).bind(now).bind(now);
+    insert.bind_blob(user.sealed_password);
+    if (insert.step() == SqliteStatement::Step::kDone) return {};
+    if (sqlite3_errcode(db_.get()) % 256 == SQLITE_CONSTRAINT) {
+      return fail(Code::kRefused, "user \"" + escape(user.name) + "\" is enrolled already");
+    }
+    return failure("add the user");
+  });
 }
 
 Result<void> SqliteUserStore::change_one(SqliteStatement& statement, const std::string& missing) {
@@ -131,29 +149,33 @@ Result<void> SqliteUserStore::change_one(SqliteStatement& statement, const std::
 }
 
 Result<void> SqliteUserStore::set_password(const std::string& name, const Bytes& sealed) {
-  SqliteStatement update(db_.get(),
-                         "UPDATE users SET sealed_password = ?, password_changed = ? WHERE name = ?");
-  update.bind_blob(sealed).bind(seconds_now()).bind(name);
-  return change_one(update, no_user(name));
+  return change([&] {
+    SqliteStatement update(db_.get(),
+                           "UPDATE users SET sealed_password = ?, password_changed = ? WHERE name = ?");
+    update.bind_blob(sealed).bind(seconds_now()).bind(name);
+    return change_one(update, no_user(name));
+  });
 }
 
 Result<void> SqliteUserStore::set_state(const std::string& name, UserState state) {
-  SqliteStatement update(db_.get(), "UPDATE users SET state = ? WHERE name = ?");
-  update.bind(static_cast<std::int64_t>(state)).bind(name);
-  return change_one(update, no_user(name));
+  return change([&] {
+    SqliteStatement update(db_.get(), "UPDATE users SET state = ? WHERE name = ?");
+    update.bind(static_cast<std::int64_t>(state)).bind(name);
+    return change_one(update, no_user(name));
+  });
 }
 
 Result<void> SqliteUserStore::remove(const std::string& name) {
-  Transaction transaction(*this);
-  if (auto begun = transaction.begin(); !begun) return begun;
-  SqliteStatement erase(db_.get(), "DELETE FROM users WHERE name = ?");
-  erase.bind(name);
-  if (auto changed = change_one(erase, no_user(name)); !changed) return changed;
-  // What was counted, and where this user was at home, says nothing of the next one by that name.
-  SqliteStatement forget(db_.get(), "DELETE FROM tries WHERE user = ?");
-  forget.bind(name);
-  if (forget.step() != SqliteStatement::Step::kDone) return failure("remove the user");
-  return transaction.commit();
+  return change([&]() -> Result<void> {
+    SqliteStatement erase(db_.get(), "DELETE FROM users WHERE name = ?");
+    erase.bind(name);
+    if (auto changed = change_one(erase, no_user(name)); !changed) return changed;
+    // What was counted, and where this user was at home, says nothing of the next one by that name.
+    SqliteStatement forget(db_.get(), "DELETE FROM tries WHERE user = ?");
+    forget.bind(name);
+    if (forget.step() != SqliteStatement::Step::kDone) return failure("remove the user");
+    return {};
+  });
 }
 
 Result<void> SqliteUserStore::unlock(const std::string& name) {
@@ -162,11 +184,12 @@ Result<void> SqliteUserStore::unlock(const std::string& name) {
   if (!*user) return fail(Code::kNotFound, no_user(name));
   if ((*user)->state == UserState::kDisabled)
     return fail(Code::kRefused, "the user is disabled, not locked; use: keyadm user enable");
-  Transaction transaction(*this);
-  if (auto begun = transaction.begin(); !begun) return begun;
-  if (auto changed = set_state(name, UserState::kActive); !changed) return changed;
-  if (auto cleared = clear_failures(name); !cleared) return cleared;
-  return transaction.commit();
+  return change([&]() -> Result<void> {
+    SqliteStatement activate(db_.get(), "UPDATE users SET state = ? WHERE name = ?");
+    activate.bind(static_cast<std::int64_t>(UserState::kActive)).bind(name);
+    if (auto changed = change_one(activate, no_user(name)); !changed) return changed;
+    return clear_failures(name);
+  });
 }
 
 // ---- failed tries
@@ -195,20 +218,20 @@ Result<std::vector<TryCount>> SqliteUserStore::tries() {
 }
 
 Result<void> SqliteUserStore::record_tries(const std::vector<TryCount>& counts) {
-  Transaction transaction(*this);
-  if (auto begun = transaction.begin(); !begun) return begun;
-  for (const TryCount& count : counts) {
-    const bool kept = count.failures != 0 || count.familiar;
-    SqliteStatement change(db_.get(),
-                           kept ? "INSERT INTO tries (source, user, failures, familiar) VALUES (?, ?, ?, ?)"
-                                  " ON CONFLICT (user, source) DO UPDATE SET failures = excluded.failures,"
-                                  " familiar = excluded.familiar"
-                                : "DELETE FROM tries WHERE source = ? AND user = ?");
-    change.bind(static_cast<std::int64_t>(count.source)).bind(count.user);
-    if (kept) change.bind(std::int64_t{count.failures}).bind(std::int64_t{count.familiar});
-    if (change.step() != SqliteStatement::Step::kDone) return failure("count a failed try");
-  }
-  return transaction.commit();
+  return change([&]() -> Result<void> {
+    for (const TryCount& count : counts) {
+      const bool kept = count.failures != 0 || count.familiar;
+      SqliteStatement statement(
+          db_.get(), kept ? "INSERT INTO tries (source, user, failures, familiar) VALUES (?, ?, ?, ?)"
+                            " ON CONFLICT (user, source) DO UPDATE SET failures = excluded.failures,"
+                            " familiar = excluded.familiar"
+                          : "DELETE FROM tries WHERE source = ? AND user = ?");
+      statement.bind(static_cast<std::int64_t>(count.source)).bind(count.user);
+      if (kept) statement.bind(std::int64_t{count.failures}).bind(std::int64_t{count.familiar});
+      if (statement.step() != SqliteStatement::Step::kDone) return failure("count a failed try");
+    }
+    return {};
+  });
 }
 
 // ---- credentials
@@ -216,33 +239,33 @@ Result<void> SqliteUserStore::record_tries(const std::vector<TryCount>& counts) 
 
 Result<void> SqliteUserStore::set_credential(const std::string& user, const std::string& name,
                                              const Bytes& sealed, std::uint32_t size) {
-  Transaction transaction(*this);
-  if (auto begun = transaction.begin(); !begun) return begun;
-  SqliteStatement upsert(
-      db_.get(),
-      "INSERT INTO credentials (user_id, name, size, changed, sealed_value)"
-      " SELECT id, ?, ?, ?, ? FROM users WHERE users.name = ?"
-      " ON CONFLICT (user_id, name) DO UPDATE SET size = excluded.size, changed = excluded.changed,"
-      " sealed_value = excluded.sealed_value");
-  upsert.bind(name).bind(std::int64_t{size}).bind(seconds_now()).bind_blob(sealed).bind(user);
-  if (auto changed = change_one(upsert, no_user(user)); !changed) return changed;
-  SqliteStatement count(
-      db_.get(), "SELECT count(*) FROM credentials WHERE user_id = (SELECT id FROM users WHERE name = ?)");
-  count.bind(user);
-  if (count.step() != SqliteStatement::Step::kRow) return failure("count the user's credentials");
-  if (count.number(0) > kMaxCredentialsPerUser) {
+  return change([&]() -> Result<void> {
+    SqliteStatement upsert(
+        db_.get(),
+        "INSERT INTO credentials (user_id, name, size, changed, sealed_value)"
+        " SELECT id, ?, ?, ?, ? FROM users WHERE users.name = ?"
+        " ON CONFLICT (user_id, name) DO UPDATE SET size = excluded.size, changed = excluded.changed,"
+        " sealed_value = excluded.sealed_value");
+    upsert.bind(name).bind(std::int64_t{size}).bind(seconds_now()).bind_blob(sealed).bind(user);
+    if (auto changed = change_one(upsert, no_user(user)); !changed) return changed;
+    SqliteStatement count(
+        db_.get(), "SELECT count(*) FROM credentials WHERE user_id = (SELECT id FROM users WHERE name = ?)");
+    count.bind(user);
+    if (count.step() != SqliteStatement::Step::kRow) return failure("count the user's credentials");
+    if (count.number(0) <= kMaxCredentialsPerUser) return {};
     return fail(Code::kExhausted,
                 fmt::format("a user has at most {} credentials; remove one first", kMaxCredentialsPerUser));
-  }
-  return transaction.commit();
+  });
 }
 
 Result<void> SqliteUserStore::remove_credential(const std::string& user, const std::string& name) {
-  SqliteStatement erase(
-      db_.get(),
-      "DELETE FROM credentials WHERE name = ? AND user_id = (SELECT id FROM users WHERE name = ?)");
-  erase.bind(name).bind(user);
-  return change_one(erase, "user \"" + escape(user) + "\" has no credential \"" + escape(name) + "\"");
+  return change([&] {
+    SqliteStatement erase(
+        db_.get(),
+        "DELETE FROM credentials WHERE name = ? AND user_id = (SELECT id FROM users WHERE name = ?)");
+    erase.bind(name).bind(user);
+    return change_one(erase, "user \"" + escape(user) + "\" has no credential \"" + escape(name) + "\"");
+  });
 }
 
 Result<std::vector<CredentialEntry>> SqliteUserStore::credentials(const std::string& user) {

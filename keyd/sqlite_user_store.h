@@ -8,7 +8,7 @@
 
 #include <sqlite3.h>
 
-#include <map>
+#include <functional>
 #include <memory>
 
 #include "core/base/unique_fd.h"
@@ -84,10 +84,15 @@ class SqliteUserStore final : public UserStore {
   [[nodiscard]] std::unexpected<Error> failure(const char* doing);
   // What is counted at a name, its familiar sources left.
   [[nodiscard]] Result<void> clear_failures(const std::string& user);
+  // Runs `statements` as one transaction. What failed has changed nothing, or the error says that it cannot
+  // be told before the next start.
+  [[nodiscard]] Result<void> change(const std::function<Result<void>()>& statements);
+  [[nodiscard]] bool empty_log();
   // One statement that must change exactly one row; kNotFound with `missing` when it changed none.
   [[nodiscard]] Result<void> change_one(SqliteStatement& statement, const std::string& missing);
 
   Database db_;
+  int failure_ = 0;  // SQLite's code of the last failure()
 };
 
 struct OpenedStore {

@@ -1,6 +1,7 @@
 // What keyd keeps of its users, behind an interface: SQLite today (sqlite_user_store.h), a networked database
 // for fleets later. Every change is one transaction and durable when the call returns; a call that fails has
-// changed nothing. Calls block: they are made on the store's own thread (store_thread.h).
+// changed nothing, unless its error says that this shows at the next start only (the disk failed in the
+// middle of it). Calls block: they are made on the store's own thread (store_thread.h).
 #pragma once
 
 #include <array>

@@ -1,0 +1,135 @@
+#include "tests/faults/store_operations.h"
+
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <stdexcept>
+
+namespace keyd::testing {
+
+using namespace daemon;
+namespace fs = std::filesystem;
+
+namespace {
+
+// Long enough for a credential to need several pages, and different in each octet's neighbourhood.
+std::string long_value(char seed) {
+  std::string value(20000, seed);
+  for (std::size_t i = 0; i < value.size(); i += 7) value[i] = static_cast<char>('a' + i % 26);
+  return value;
+}
+
+StoredUser new_user(const StoreSealer& sealer, const std::string& name, char id,
+                    const std::string& password) {
+  StoredUser user;
+  user.name = name;
+  user.id = std::string(16, id);
+  user.schemes = scheme_bit(table::Scheme::kChallenge);
+  user.sealed_password = *seal_password(sealer, user.id, bytes_of(password));
+  return user;
+}
+
+Result<void> set_credential(UserStore& users, const StoreSealer& sealer, const std::string& user,
+                            const std::string& name, const std::string& value) {
+  const auto known = users.find(user);
+  if (!known) return std::unexpected(known.error());
+  const auto sealed = seal_credential(sealer, (*known)->id, name, bytes_of(value));
+  return users.set_credential(user, name, *sealed, static_cast<std::uint32_t>(value.size()));
+}
+
+constexpr StoreOperation kOperations[] = {
+    {"add a user",
+     [](UserStore& users, const StoreSealer& sealer) {
+       return users.add(new_user(sealer, "carol", 'c', "carol's password"));
+     }},
+    {"set a password",
+     [](UserStore& users, const StoreSealer& sealer) {
+       return users.set_password("alice", *seal_password(sealer, std::string(16, 'a'), bytes_of("changed")));
+     }},
+    {"set a state",
+     [](UserStore& users, const StoreSealer&) { return users.set_state("alice", UserState::kDisabled); }},
+    {"remove a user", [](UserStore& users, const StoreSealer&) { return users.remove("alice"); }},
+    {"set a new credential",
+     [](UserStore& users, const StoreSealer& sealer) {
+       return set_credential(users, sealer, "bob", "fresh", "value");
+     }},
+    {"replace a long credential",
+     [](UserStore& users, const StoreSealer& sealer) {
+       return set_credential(users, sealer, "alice", "long", long_value('n'));
+     }},
+    {"remove a credential",
+     [](UserStore& users, const StoreSealer&) { return users.remove_credential("alice", "long"); }},
+};
+
+void must(const Result<void>& result) {
+  if (!result) throw std::runtime_error(result.error().message());
+}
+
+}  // namespace
+
+std::span<const StoreOperation> store_operations() { return kOperations; }
+
+void make_sample_store(const std::string& directory) {
+  auto opened = SqliteUserStore::open(directory);
+  if (!opened) throw std::runtime_error(opened.error().message());
+  UserStore& users = *opened->users;
+  const StoreSealer& sealer = *opened->sealer;
+  must(users.add(new_user(sealer, "alice", 'a', "alice's password")));
+  must(users.add(new_user(sealer, "bob", 'b', "bob's password")));
+  must(set_credential(users, sealer, "alice", "short", "s3cret"));
+  must(set_credential(users, sealer, "alice", "long", long_value('o')));
+}
+
+std::string content_of_store(UserStore& users, const StoreSealer& sealer) {
+  const auto error = [](const Error& e) { return "error: " + e.message(); };
+  const auto all = users.list({}, 1000);
+  if (!all) return error(all.error());
+  std::string out;
+  for (const StoredUser& user : *all) {
+    const auto password = unseal_password(sealer, user);
+    if (!password) return error(password.error());
+    out.append(user.name).append(":").append(text_of(password->reveal())).append(":");
+    out += std::string(daemon::name_of(user.state)) + ":" + std::to_string(user.schemes);
+    if (user.allow_historic) out += "h";
+    const auto entries = users.credentials(user.name);
+    if (!entries) return error(entries.error());
+    for (const CredentialEntry& entry : *entries) {
+      const auto sealed = users.credential(user.id, entry.name);
+      if (!sealed) return error(sealed.error());
+      const auto value = unseal_credential(sealer, user.id, entry.name, **sealed);
+      if (!value) return error(value.error());
+      out += " " + entry.name + "(" + std::to_string(entry.size) + ")=";
+      out += text_of(value->reveal());
+    }
+    out += ";";
+  }
+  return out;
+}
+
+std::string content_of_store(const std::string& directory) {
+  auto opened = SqliteUserStore::open(directory);
+  if (!opened) return "error: " + opened.error().message();
+  return content_of_store(*opened->users, *opened->sealer);
+}
+
+ScratchDirectory::ScratchDirectory() {
+  path_ = fs::is_directory("/dev/shm") ? "/dev/shm/keyd-test.XXXXXX" : "/tmp/keyd-test.XXXXXX";
+  if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("no scratch directory");
+}
+
+ScratchDirectory::~ScratchDirectory() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+void ScratchDirectory::copy_store(const std::string& original, const std::string& copy) {
+  fs::remove_all(copy);
+  fs::create_directory(copy);
+  ::chmod(copy.c_str(), 0700);
+  if (!fs::exists(original)) return;
+  for (const auto& entry : fs::directory_iterator(original))
+    fs::copy_file(entry.path(), copy + "/" + entry.path().filename().string());
+}
+
+}  // namespace keyd::testing
