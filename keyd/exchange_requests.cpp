@@ -5,6 +5,8 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 
+#include "core/base/log.h"
+#include "core/base/untrusted_text.h"
 #include "core/crypto/random.h"
 #include "core/table/task_terms.h"
 #include "keyd/request_handlers.h"
@@ -169,6 +171,7 @@ void judge_proof(Server& server, Connection& connection, ByteView packet, ByteVi
   // Who may not log in is tried with the stand-in's password: as much work, and no proof fits it.
   const auto password = server.passwords().password_of(obstacle.empty() ? user : nullptr);
   if (!password) {
+    log::error("user \"" + escape(name) + "\": " + password.error().message());
     refuse_exchange(server, connection, wire::REFUSAL_INTERNAL,
                     "keyd cannot read its store; its log says why");
     return;

@@ -155,6 +155,7 @@ TEST_F(Store, ASecretMovedToAnotherUserDoesNotOpen) {
   ASSERT_TRUE(raw.start(RawClient::choice("alice")));
   EXPECT_FALSE(raw.prove("known"));
   EXPECT_EQ(raw.last_packet.refused().code(), wire::REFUSAL_INTERNAL);
+  EXPECT_THAT(keyd_.log(), HasSubstr("user \"alice\": a sealed value in the store does not open"));
 }
 
 TEST_F(Store, AFirstStartInterruptedAnywhereIsCompletedByTheNext) {
