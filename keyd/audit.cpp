@@ -2,11 +2,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <array>
-#include <climits>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
@@ -76,42 +74,16 @@ Result<Audit> Audit::open(AuditFormat format, const std::string& file) {
 }
 
 void Audit::write(const AuditEvent& event) {
-  std::string line = render(event);
-  line += '\n';
-  // A pipe that nobody empties must not stop the event loop: what finds no room is counted, and told once
-  // there is. One write(2) a line, at most PIPE_BUF octets: lines of several writers do not mix.
-  const int fd = file_.valid() ? file_.get() : STDERR_FILENO;
-  pollfd entry{fd, POLLOUT, 0};
-  int ready = 0;
-  do {
-    ready = ::poll(&entry, 1, 0);
-  } while (ready < 0 && errno == EINTR);  // a signal to keyd is no full log
-  if (ready != 1 || (entry.revents & POLLOUT) == 0) {
-    ++lost_;
-    return;
-  }
-  if (lost_ != 0) {
-    line = fmt::format("{}\n", render({.event = "audit.lost",
-                                       .user = {},
-                                       .uid = {},
-                                       .pid = {},
-                                       .inode = {},
-                                       .scheme = {},
-                                       .suite = {},
-                                       .session = {},
-                                       .reason = fmt::format("{} lines found no reader", lost_),
-                                       .object = {}})) +
-           line;
-  }
-  if (line.size() <= PIPE_BUF && ::write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size())) {
-    lost_ = 0;
-  } else {
-    ++lost_;
-  }
+  output_.write(render(event), [this](std::uint64_t lost) {
+    AuditEvent told;
+    told.event = "audit.lost";
+    told.reason = fmt::format("{} lines found no reader", lost);
+    return render(told);
+  });
 }
 
 std::string Audit::render(const AuditEvent& event) const {
-  return format_ == AuditFormat::kJson ? as_json(event) : as_text(event);
+  return (format_ == AuditFormat::kJson ? as_json(event) : as_text(event)) + '\n';
 }
 
 }  // namespace keyd::daemon

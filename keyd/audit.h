@@ -3,12 +3,15 @@
 // escaped.
 #pragma once
 
+#include <unistd.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "core/base/error.h"
+#include "core/base/line_output.h"
 #include "core/base/unique_fd.h"
 #include "keyd/config.h"
 
@@ -38,16 +41,18 @@ class Audit {
   void go_on_in(Audit other) {
     format_ = other.format_;
     file_ = std::move(other.file_);
+    output_.redirect(file_.valid() ? file_.get() : STDERR_FILENO);
   }
   // Lines that have found no room and are not told yet.
-  [[nodiscard]] std::uint64_t lost() const { return lost_; }
+  [[nodiscard]] std::uint64_t lost() const { return output_.lost(); }
 
  private:
-  Audit(AuditFormat format, UniqueFd file) : format_(format), file_(std::move(file)) {}
+  Audit(AuditFormat format, UniqueFd file)
+      : format_(format), file_(std::move(file)), output_(file_.valid() ? file_.get() : STDERR_FILENO) {}
   [[nodiscard]] std::string render(const AuditEvent& event) const;
-  std::uint64_t lost_ = 0;
   AuditFormat format_;
   UniqueFd file_;  // invalid: standard error
+  LineOutput output_;
 };
 
 }  // namespace keyd::daemon

@@ -1,6 +1,7 @@
 // The diagnostic log of a long-running program: one line an event on stderr, where the service manager picks
-// it up. Callers format with fmt and escape() whatever came from outside. No secret ever gets here. (The
-// audit log, which tells who did what, is keyd/audit.h.)
+// it up, and never waited for: a line that finds no room there is dropped, and the next one that does is
+// preceded by their number. Callers format with fmt and escape() whatever came from outside. No secret ever
+// gets here. (The audit log, which tells who did what, is keyd/audit.h.)
 #pragma once
 
 #include <string_view>

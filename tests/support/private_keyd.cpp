@@ -163,9 +163,10 @@ bool PrivateKeyd::start() {
   Pipe out;
   const int log_fd = ::open((directory_ + "/log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  pid_ = spawn({program("keyd"), "-F", "--config", config_file(), "--runtime-dir", runtime_dir(),
-                "--state-dir", state_dir()},
-               null, out.write_end, log_fd);
+  std::vector<std::string> command = launcher_;
+  command.insert(command.end(), {program("keyd"), "-F", "--config", config_file(), "--runtime-dir",
+                                 runtime_dir(), "--state-dir", state_dir()});
+  pid_ = spawn(command, null, out.write_end, log_fd);
   ::close(out.write_end);
   ::close(log_fd);
   ::close(null);

@@ -54,6 +54,9 @@ class PrivateKeyd {
 
   // Starts keyd and waits until it is ready. False when it ended instead: then log() says why.
   bool start();
+  // keyd is started by this command from now on, e.g. {"/usr/bin/prlimit", "--nofile=64"}. It must become
+  // keyd (exec), so that pid() is keyd's.
+  void start_under(std::vector<std::string> command) { launcher_ = std::move(command); }
   void stop();  // SIGTERM, and waits
   void kill();  // SIGKILL, and waits
   [[nodiscard]] pid_t pid() const { return pid_; }
@@ -80,6 +83,7 @@ class PrivateKeyd {
  private:
   void reap();
   std::string directory_;
+  std::vector<std::string> launcher_;
   pid_t pid_ = -1;
   int exit_code_ = -1;
 };
