@@ -45,7 +45,7 @@ void StoreProbe::ask(Done done) {
 
 void StoreProbe::begin() {
   running_since_ = boot_now();
-  store_.post([asked = running_since_](UserStore& store) { return probe(store, asked); },
+  store_.post(0, [asked = running_since_](UserStore& store) { return probe(store, asked); },
               [this](const Outcome& outcome) {
                 running_since_ = 0;
                 for (const auto& asker : std::exchange(askers_, {})) asker->tell(outcome);
