@@ -11,13 +11,12 @@ namespace keyd::daemon {
 namespace {
 
 Bytes additional_data(std::initializer_list<std::string_view> binding) {
-  Bytes out;
-  const auto add = [&out](std::string_view part) { out.insert(out.end(), part.begin(), part.end()); };
-  add("keyd/1 store");
+  constexpr std::string_view kPurpose = "keyd/1 store";
+  Bytes out(kPurpose.begin(), kPurpose.end());
   for (const std::string_view part : binding) {
     const auto length = be32(static_cast<std::uint32_t>(part.size()));
     out.insert(out.end(), length.begin(), length.end());
-    add(part);
+    out.insert(out.end(), part.begin(), part.end());
   }
   return out;
 }
