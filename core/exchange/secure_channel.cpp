@@ -57,39 +57,76 @@ SecureChannel::SecureChannel(Role role, ByteView k1, ByteView k2, ByteView trans
 }
 
 Result<Bytes> SecureChannel::seal(RecordType type, ByteView plaintext) {
-  if (dead_) return fail(Code::kRefused, "the channel has failed");
-  if (sent_ >= kStopAfter) return fail(Code::kExhausted, "the channel needs new keys");
-  const auto header = header_of(type, epoch_, sent_);
-  const ByteView keys = traffic(role_ == Role::kClient);
   Bytes record(kRecordOverhead + plaintext.size());
-  std::ranges::copy(header, record.begin());
-  crypto::aead_seal(keys.first(crypto::kAeadKeySize), nonce_of(keys.subspan(crypto::kAeadKeySize), sent_),
-                    header, plaintext, MutableByteView(record).subspan(kRecordHeader));
-  ++sent_;
+  if (auto sealed = seal_into(type, plaintext, record); !sealed) return std::unexpected(sealed.error());
   return record;
 }
 
+Result<void> SecureChannel::seal_into(RecordType type, ByteView plaintext, MutableByteView record) {
+  if (dead_ || wiped()) return fail(Code::kRefused, "the channel has failed");
+  if (sent_ >= kStopAfter) return fail(Code::kExhausted, "the channel needs new keys");
+  if (record.size() != plaintext.size() + kRecordOverhead) std::abort();
+  const auto header = header_of(type, epoch_, sent_);
+  std::ranges::copy(header, record.begin());
+  const bool c2s = role_ == Role::kClient;
+  const ByteView keys = traffic(c2s);
+  const auto nonce = nonce_of(keys.subspan(crypto::kAeadKeySize), sent_);
+  if (auto* const key = sent_ > 0 ? expanded(c2s) : nullptr) {
+    key->seal(nonce, header, plaintext, record.subspan(kRecordHeader));
+  } else {
+    crypto::aead_seal(keys.first(crypto::kAeadKeySize), nonce, header, plaintext,
+                      record.subspan(kRecordHeader));
+  }
+  ++sent_;
+  return {};
+}
+
 std::optional<secret::SecretBuffer> SecureChannel::open(RecordType type, ByteView record) {
-  if (dead_ || received_ >= kStopAfter) return std::nullopt;
+  secret::SecretBuffer plaintext(record.size() - std::min(record.size(), kRecordOverhead));
+  if (!open_into(type, record, plaintext.reveal())) return std::nullopt;
+  return plaintext;
+}
+
+bool SecureChannel::open_into(RecordType type, ByteView record, MutableByteView plaintext) {
+  if (plaintext.size() != record.size() - std::min(record.size(), kRecordOverhead)) std::abort();
+  if (dead_ || received_ >= kStopAfter || wiped()) return false;
   const auto expected = header_of(type, epoch_, received_);
-  if (record.size() >= kRecordOverhead && std::ranges::equal(record.first(kRecordHeader), expected)) {
-    const ByteView keys = traffic(role_ == Role::kServer);
-    secret::SecretBuffer plaintext(record.size() - kRecordOverhead);
-    if (crypto::aead_open(keys.first(crypto::kAeadKeySize),
-                          nonce_of(keys.subspan(crypto::kAeadKeySize), received_), expected,
-                          record.subspan(kRecordHeader), plaintext.reveal())) {
-      ++received_;
-      return plaintext;
-    }
+  if (record.size() >= kRecordOverhead && std::ranges::equal(record.first(kRecordHeader), expected) &&
+      open_sealed(expected, record.subspan(kRecordHeader), plaintext)) {
+    ++received_;
+    return true;
   }
   dead_ = true;
   secret::wipe(keys_.reveal().data(), kKeyBlock);
-  return std::nullopt;
+  expanded_ = {};
+  return false;
+}
+
+bool SecureChannel::open_sealed(ByteView header, ByteView sealed, MutableByteView plaintext) {
+  const bool c2s = role_ == Role::kServer;
+  const ByteView keys = traffic(c2s);
+  const auto nonce = nonce_of(keys.subspan(crypto::kAeadKeySize), received_);
+  if (auto* const key = received_ > 0 ? expanded(c2s) : nullptr)
+    return key->open(nonce, header, sealed, plaintext);
+  return crypto::aead_open(keys.first(crypto::kAeadKeySize), nonce, header, sealed, plaintext);
+}
+
+crypto::ExpandedKey* SecureChannel::expanded(bool client_to_server) {
+  auto& key = expanded_[client_to_server ? 0 : 1];
+  if (!key) key = crypto::ExpandedKey::of(traffic(client_to_server).first(crypto::kAeadKeySize));
+  return key ? &*key : nullptr;
+}
+
+// A forked child sees zeros where the parent's keys are: it must not go on under a key that everybody knows.
+bool SecureChannel::wiped() const {
+  return std::ranges::all_of(keys_.reveal().subspan(2 * kTraffic, 32),
+                             [](std::uint8_t octet) { return octet == 0; });
 }
 
 void SecureChannel::next_epoch(ByteView fresh) {
   ++epoch_;
   sent_ = received_ = 0;
+  expanded_ = {};
   secret::Secret<32, KeyBlockTag> previous;
   std::ranges::copy(chain(), previous.reveal().begin());
   crypto::hkdf_sha256(previous.reveal(), fresh, info(kChain, epoch_), chain());
@@ -134,8 +171,8 @@ std::optional<SecureChannel> SecureChannel::take_over(ByteView octets) {
   if (octets.size() != kHandoverSize) return std::nullopt;
   SecureChannel channel(Role::kClient);
   channel.epoch_ = read_be32(octets);
-  if (channel.epoch_ == 0) return std::nullopt;
   std::ranges::copy(octets.subspan(4), channel.keys_.reveal().begin());
+  if (channel.epoch_ == 0 || channel.wiped()) return std::nullopt;
   return channel;
 }
 

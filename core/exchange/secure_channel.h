@@ -17,12 +17,14 @@
 //   export(label, n) = KDF(exporter, "", "keyd/1 export" | be32(|label|) | label | be32(n))
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
 #include "core/base/bytes.h"
 #include "core/base/error.h"
+#include "core/crypto/aead.h"
 #include "core/secret/secret.h"
 
 namespace keyd::exchange {
@@ -50,6 +52,11 @@ class SecureChannel {
   // The plaintext of the peer's next record: of this type, this epoch, and with the very next counter.
   // Nothing otherwise; the channel is then of no further use and its keys are wiped.
   [[nodiscard]] std::optional<secret::SecretBuffer> open(RecordType type, ByteView record);
+  // The same in the caller's memory: `record` holds plaintext.size() + kRecordOverhead octets and lies apart
+  // from `plaintext`; `plaintext` holds kRecordOverhead less than the record (nothing when that is shorter)
+  // and lies apart from it. When nothing opens, nothing of it is in `plaintext`.
+  [[nodiscard]] Result<void> seal_into(RecordType type, ByteView plaintext, MutableByteView record);
+  [[nodiscard]] bool open_into(RecordType type, ByteView record, MutableByteView plaintext);
 
   // To the next epoch, on both ends at the same point of the conversation. 32 octets each.
   void advance(ByteView client_fresh, ByteView server_fresh);
@@ -81,12 +88,18 @@ class SecureChannel {
   [[nodiscard]] MutableByteView chain() { return keys_.reveal().subspan(2 * kTraffic, 32); }
   [[nodiscard]] MutableByteView exporter() { return keys_.reveal().subspan(2 * kTraffic + 32, 32); }
   void next_epoch(ByteView fresh);
+  [[nodiscard]] bool open_sealed(ByteView header, ByteView sealed, MutableByteView plaintext);
+  [[nodiscard]] crypto::ExpandedKey* expanded(bool client_to_server);  // null: use the key itself
+  [[nodiscard]] bool wiped() const;
 
   Role role_;
   std::uint32_t epoch_ = 0;
   std::uint64_t sent_ = 0, received_ = 0;
   bool dead_ = false;
   secret::Secret<kKeyBlock, KeyBlockTag> keys_;
+  // Of this epoch, for c2s and s2c, made at the second record of a direction: the first is an exchange's
+  // Finished, after which most channels are idle.
+  std::array<std::optional<crypto::ExpandedKey>, 2> expanded_;
 };
 
 }  // namespace keyd::exchange

@@ -1,5 +1,5 @@
 // The C ABI: records of a program's own, under keys exported from its session.
-#include <cstring>
+#include <functional>
 
 #include "libkeyclient/src/handle.h"
 
@@ -9,6 +9,14 @@ using namespace keyd::client;
 struct keyclient_channel {
   exchange::SecureChannel channel;
 };
+
+namespace {
+// A program may seal and open within one buffer of its own.
+bool overlap(ByteView a, ByteView b) {
+  const std::less<> before;
+  return before(a.data(), b.data() + b.size()) && before(b.data(), a.data() + a.size());
+}
+}  // namespace
 
 extern "C" {
 
@@ -38,10 +46,13 @@ keyclient_status keyclient_seal(keyclient_channel_t* channel, const void* data, 
     if (channel == nullptr || record == nullptr || (data == nullptr && size != 0) || size > wire::kMaxCredential) {
       return report(KEYCLIENT_INVALID, "no channel, no room, or more than 65536 octets");
     }
-    const auto sealed = channel->channel.seal(exchange::RecordType::kApplication, {static_cast<const std::uint8_t*>(data), size});
-    if (!sealed) return report(failure_of(sealed.error()));
-    std::memcpy(record, sealed->data(), sealed->size());
-    return KEYCLIENT_OK;
+    const ByteView plaintext(static_cast<const std::uint8_t*>(data), size);
+    const MutableByteView room(static_cast<std::uint8_t*>(record), size + exchange::kRecordOverhead);
+    const bool apart = !overlap(plaintext, room);
+    const auto copy = apart ? secret::SecretBuffer() : secret::SecretBuffer::copy_of(plaintext);
+    const auto sealed =
+        channel->channel.seal_into(exchange::RecordType::kApplication, apart ? plaintext : copy.reveal(), room);
+    return sealed ? KEYCLIENT_OK : report(failure_of(sealed.error()));
   });
 }
 
@@ -51,10 +62,13 @@ keyclient_status keyclient_open_record(keyclient_channel_t* channel, const void*
         size > wire::kMaxCredential + KEYCLIENT_RECORD_OVERHEAD || (data == nullptr && size > KEYCLIENT_RECORD_OVERHEAD)) {
       return report(KEYCLIENT_INVALID, "no channel, no room, or not the size of a record");
     }
-    const auto opened = channel->channel.open(exchange::RecordType::kApplication, {static_cast<const std::uint8_t*>(record), size});
-    if (!opened) return report(KEYCLIENT_INVALID, "not the other end's next record; the channel is over");
-    if (!opened->empty()) std::memcpy(data, opened->reveal().data(), opened->size());
-    return KEYCLIENT_OK;
+    const ByteView sealed(static_cast<const std::uint8_t*>(record), size);
+    const MutableByteView room(static_cast<std::uint8_t*>(data), size - exchange::kRecordOverhead);
+    const bool apart = !overlap(sealed, room);
+    const Bytes copy = apart ? Bytes() : Bytes(sealed.begin(), sealed.end());
+    return channel->channel.open_into(exchange::RecordType::kApplication, apart ? sealed : ByteView(copy), room)
+               ? KEYCLIENT_OK
+               : report(KEYCLIENT_INVALID, "not the other end's next record; the channel is over");
   });
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <vector>
 
 #include "tests/unit/support/octets.h"
 
@@ -60,6 +61,38 @@ TEST(Aead, OpensThePublishedVectors) {
     EXPECT_TRUE(aead_open(hex(v.key), hex(v.nonce), hex(v.aad), sealed, out));
     EXPECT_EQ(to_hex(out), v.plaintext);
   }
+}
+
+TEST(Aead, GivesThePublishedVectorsWithAnExpandedKeyToo) {
+  for (const Vector& v : kVectors) {
+    auto key = ExpandedKey::of(hex(v.key));
+    ASSERT_TRUE(key);
+    const Bytes sealed = hex(v.sealed);
+    for (int again = 0; again < 3; ++again) {  // in both directions, record after record
+      Bytes out(sealed.size()), opened(sealed.size() - kAeadTagSize), changed = sealed;
+      key->seal(hex(v.nonce), hex(v.aad), hex(v.plaintext), out);
+      EXPECT_EQ(to_hex(out), v.sealed);
+      EXPECT_TRUE(key->open(hex(v.nonce), hex(v.aad), sealed, opened));
+      EXPECT_EQ(to_hex(opened), v.plaintext);
+      changed.back() ^= 1;
+      EXPECT_FALSE(key->open(hex(v.nonce), hex(v.aad), changed, opened));
+      EXPECT_EQ(opened, Bytes(opened.size(), 0));
+    }
+  }
+}
+
+TEST(Aead, KeepsSoManyExpandedKeysAndNoMore) {
+  const Bytes key = test::run(1, kAeadKeySize);
+  std::vector<ExpandedKey> held;
+  while (auto expanded = ExpandedKey::of(key)) {
+    held.push_back(std::move(*expanded));
+    ASSERT_LE(held.size(), static_cast<std::size_t>(ExpandedKey::kMost));
+  }
+  EXPECT_EQ(held.size(), static_cast<std::size_t>(ExpandedKey::kMost));
+  held.pop_back();
+  EXPECT_TRUE(ExpandedKey::of(key)) << "one that went leaves its place";
+  held.clear();
+  EXPECT_TRUE(ExpandedKey::of(key));
 }
 
 class AeadUnderAttack : public testing::Test {

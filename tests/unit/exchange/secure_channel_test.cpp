@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <set>
 
+#include "tests/unit/support/child.h"
 #include "tests/unit/support/octets.h"
 
 namespace keyd::exchange {
@@ -66,6 +67,45 @@ TEST_F(SecureChannelTest, WritesTheHeaderThatItsDocumentDraws) {
             "03"
             "00000001"
             "0000000000000001");
+}
+
+TEST_F(SecureChannelTest, CarriesMoreChannelsThanKeysStayExpanded) {
+  std::vector<std::pair<SecureChannel, SecureChannel>> pairs;
+  for (int i = 0; i < crypto::ExpandedKey::kMost; ++i)
+    pairs.emplace_back(end(Role::kClient), end(Role::kServer));
+  for (int round = 0; round < 3; ++round) {
+    for (auto& [client, server] : pairs) ASSERT_TRUE(opens(server, sealed(client, "words"))) << round;
+  }
+}
+
+TEST_F(SecureChannelTest, SealsAndOpensInTheCallersMemory) {
+  for (int i = 0; i < 3; ++i) {
+    const Bytes words = test::run(3, 50);
+    Bytes record(words.size() + kRecordOverhead), opened(words.size());
+    ASSERT_TRUE(client_.seal_into(RecordType::kApplication, words, record));
+    ASSERT_TRUE(server_.open_into(RecordType::kApplication, record, opened));
+    EXPECT_EQ(opened, words);
+  }
+}
+
+TEST_F(SecureChannelTest, LeavesNothingInTheCallersMemoryWhenItRefuses) {
+  Bytes record = sealed(client_, "some words"), opened(record.size() - kRecordOverhead, 0xdd);
+  record.back() ^= 1;
+  EXPECT_FALSE(server_.open_into(RecordType::kSession, record, opened));
+  EXPECT_EQ(opened, Bytes(opened.size(), 0));
+}
+
+// The kernel wipes the keys in a forked child: what it sealed would be sealed for everybody.
+TEST_F(SecureChannelTest, RefusesToGoOnInAForkedChild) {
+  for (int used = 0; used < 3; ++used) {
+    const Bytes record = sealed(client_, "words");
+    test::Child child([&] {
+      if (client_.seal(RecordType::kSession, bytes_of("secret"))) return 10;
+      return opens(server_, record) ? 11 : 0;
+    });
+    EXPECT_EQ(child.wait(), 0) << used;
+    EXPECT_TRUE(opens(server_, record)) << "the parent goes on";
+  }
 }
 
 // ---- changed, lost, repeated ------------------------------------------------------------------------------
@@ -344,6 +384,12 @@ TEST_F(SecureChannelTest, TakesOverNothingOfAnotherSize) {
     EXPECT_FALSE(SecureChannel::take_over(octets.reveal().first(size))) << size;
   }
   EXPECT_FALSE(SecureChannel::take_over(Bytes(SecureChannel::kHandoverSize + 1)));
+}
+
+TEST_F(SecureChannelTest, TakesOverNoWipedKeys) {
+  Bytes wiped(SecureChannel::kHandoverSize, 0);
+  wiped[3] = 1;  // its epoch
+  EXPECT_FALSE(SecureChannel::take_over(wiped));
 }
 
 TEST_F(SecureChannelTest, TakesOverNothingOfTheFirstEpoch) {
