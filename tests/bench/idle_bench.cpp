@@ -1,0 +1,151 @@
+// Other people's connections: what an idle one costs keyd, and what thousands of them, idle or with an
+// exchange begun and never finished, do to a client of another uid.
+#include <benchmark/benchmark.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <csignal>
+#include <thread>
+
+#include "tests/bench/keyd_under_load.h"
+#include "tests/support/forked.h"
+
+namespace keyd::bench {
+namespace {
+
+constexpr uid_t kCrowd = 65533, kOther = 65534;
+constexpr int kVisits = 100;
+
+bool become(uid_t uid) {
+  return ::geteuid() != 0 || (::setresgid(uid, uid, uid) == 0 && ::setresuid(uid, uid, uid) == 0);
+}
+
+// `connections` of kCrowd, idle; and `half_sent` processes of it, each with a connection of its own on which
+// an exchange has begun.
+class Crowd {
+ public:
+  Crowd(const testing::PrivateKeyd& keyd, int connections, int half_sent)
+      : process_([&](testing::Forked::Child& child) {
+          if (!become(kCrowd)) return 1;
+          ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+          std::vector<ExchangeClient> idle;
+          int begun = 0;
+          for (int i = 0; i < half_sent; ++i) begun += begin_in_a_child(keyd.runtime_dir()) ? 1 : 0;
+          int connected = 0;
+          for (; connected < connections; ++connected) {
+            idle.emplace_back(keyd.runtime_dir());
+            idle.back().forget_buffer();
+            if (!idle.back().connect()) break;
+          }
+          child.say(std::to_string(connected) + " " + std::to_string(begun));
+          while (child.hear().empty() && ::getppid() != 1) ::usleep(1000);
+          return 0;
+        }) {
+    there_ = said() == std::to_string(connections) + " " + std::to_string(half_sent);
+  }
+  [[nodiscard]] bool there() const { return there_; }
+
+ private:
+  // The child says itself whether it is there, and goes with its parent.
+  static bool begin_in_a_child(const std::string& runtime_dir) {
+    int ends[2];
+    if (::pipe(ends) != 0) return false;
+    if (::fork() == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      ExchangeClient client(runtime_dir);
+      const char begun = client.connect() && client.begin() ? 'y' : 'n';
+      (void)!::write(ends[1], &begun, 1);
+      ::close(ends[0]);
+      ::close(ends[1]);
+      for (;;) ::pause();
+    }
+    char begun = 0;
+    const bool heard = ::read(ends[0], &begun, 1) == 1;
+    ::close(ends[0]);
+    ::close(ends[1]);
+    return heard && begun == 'y';
+  }
+  std::string said() const {
+    std::string line;
+    for (int i = 0; i < 6 && line.empty(); ++i) line = process_.hear();  // 10 s each
+    return line;
+  }
+  testing::Forked process_;
+  bool there_ = false;
+};
+
+// Half a minute at most.
+bool come_true(const std::function<bool()>& condition) {
+  for (int i = 0; i < 3000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+// Times of kOther's visits.
+std::vector<double> visits(const testing::PrivateKeyd& keyd) {
+  return as_uid(kOther, [&] {
+    ExchangeClient client(keyd.runtime_dir());
+    for (int i = 0; i < 20; ++i) client.visit();  // warm
+    return times_of(kVisits, [&] { return client.visit(); });
+  });
+}
+
+void report_visits(benchmark::State& state, const std::string& name, const std::vector<double>& times) {
+  double total = 0, failed = static_cast<double>(kVisits) - static_cast<double>(times.size());
+  for (const double t : times) {
+    total += std::abs(t);
+    failed += t < 0 ? 1 : 0;
+  }
+  state.counters[name + "p50_us"] = percentile(times, 50);
+  state.counters[name + "p99_us"] = percentile(times, 99);
+  state.counters[name + "total_ms"] = total / 1000;
+  state.counters[name + "failed"] = failed;
+}
+
+// Of other people's connections, `range(0)` idle and `range(1)` half-sent.
+void OtherClientBeside(benchmark::State& state) {
+  const auto idle = static_cast<int>(state.range(0)), half_sent = static_cast<int>(state.range(1));
+  for (auto _ : state) {
+    const auto keyd = started_keyd();
+    const std::size_t descriptors = descriptors_of(keyd->pid());
+    report_visits(state, "unloaded_", visits(*keyd));
+    const std::size_t dirty = private_dirty(keyd->pid());
+    {
+      const Crowd crowd(*keyd, idle, half_sent);
+      const auto all = descriptors + static_cast<std::size_t>(idle + 2 * half_sent);
+      if (!crowd.there() || !come_true([&] { return descriptors_of(keyd->pid()) >= all; })) {
+        state.SkipWithError("the crowd did not get in");
+        return;
+      }
+      state.counters["octets_each"] =
+          (static_cast<double>(private_dirty(keyd->pid())) - static_cast<double>(dirty)) /
+          static_cast<double>(idle + half_sent);
+      const double cpu = cpu_seconds(keyd->pid());
+      std::this_thread::sleep_for(std::chrono::seconds(2));
+      state.counters["idle_cpu_percent"] = (cpu_seconds(keyd->pid()) - cpu) / 2 * 100;
+      report_visits(state, "", visits(*keyd));
+    }
+    const bool back = come_true([&] { return descriptors_of(keyd->pid()) <= descriptors; });
+    state.counters["descriptors_left"] =
+        back ? 0 : static_cast<double>(descriptors_of(keyd->pid())) - static_cast<double>(descriptors);
+  }
+}
+
+BENCHMARK(OtherClientBeside)
+    ->Args({1000, 0})
+    ->Args({0, 1000})
+    ->Args({10'000, 0})
+    ->Args({0, 2000})
+    ->ArgNames({"idle", "half_sent"})
+    ->Iterations(1)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace keyd::bench
+
+BENCHMARK_MAIN();

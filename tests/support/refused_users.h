@@ -1,0 +1,41 @@
+// Everybody whom keyd denies, one of each kind: to be treated alike, in what it says (the uniformity test)
+// and in how long it takes (the uniformity benchmark).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/exchange/challenge.h"
+#include "tests/support/private_keyd.h"
+#include "tests/support/wide_limits.h"
+
+namespace keyd::testing {
+
+// A configuration that offers the historic suite too.
+std::string refused_users_config();
+
+struct RefusedUser {
+  const char* kind;
+  const char* user;
+  const char* password;
+  const char* reason;  // in the audit log alone
+};
+
+inline constexpr RefusedUser kRefusedUsers[] = {
+    {"wrong password", "alice", "wrong", "wrong-proof"},
+    {"unknown", "nosuch", "right", "unknown-user"},
+    {"disabled", "dora", "right", "user-disabled"},
+    {"locked", "lucy", "right", "user-locked"},
+    {"scheme not enrolled", "nina", "right", "scheme-not-enrolled"},
+};
+// In the historic suite beside them.
+inline constexpr RefusedUser kNoHistoricUser = {"historic not allowed", "mona", "right",
+                                                "historic-not-allowed"};
+
+// Makes these users in a keyd that is not running yet, and starts it. False when that failed.
+bool start_with_refused_users(PrivateKeyd& keyd);
+
+wire::ChallengeStart modern_choice(const std::string& user);
+wire::ChallengeStart historic_choice(const std::string& user);
+
+}  // namespace keyd::testing
