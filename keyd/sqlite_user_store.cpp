@@ -72,12 +72,21 @@ Result<void> SqliteUserStore::change(const std::function<Result<void>()>& statem
 
 namespace {
 
+// A state that this keyd does not know lets nobody in.
+UserState state_from(std::int64_t number) {
+  switch (number) {
+    case static_cast<std::int64_t>(UserState::kActive): return UserState::kActive;
+    case static_cast<std::int64_t>(UserState::kLocked): return UserState::kLocked;
+    default: return UserState::kDisabled;
+  }
+}
+
 template <typename Row>
 StoredUser user_from(const Row& row) {
   StoredUser user;
   user.name = row.text(0);
   user.id = row.text(1);
-  user.state = static_cast<UserState>(row.number(2));
+  user.state = state_from(row.number(2));
   user.schemes = static_cast<SchemeSet>(row.number(3));
   user.allow_historic = row.number(4) != 0;
   user.created = static_cast<std::uint64_t>(row.number(5));

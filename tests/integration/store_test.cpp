@@ -55,6 +55,21 @@ class Store : public ::testing::Test {
 
 TEST_F(Store, IsFoundAgain) { expect_alice(); }
 
+TEST_F(Store, AStateThatKeydDoesNotKnowLetsNobodyIn) {
+  ASSERT_TRUE(keyd_.start()) << keyd_.log();
+  // At a start the file's constraints are checked; somebody who can write it need not mind them later.
+  const auto written = run(
+      {"/usr/bin/sqlite3", database(), "PRAGMA ignore_check_constraints = ON; UPDATE users SET state = 3"});
+  ASSERT_EQ(written.exit_code, 0) << written.err;
+  Forked client([&](Forked::Child&) {
+    RawClient raw(keyd_.runtime_dir());
+    return raw.start(RawClient::choice("alice")) && !raw.prove("right") && raw.last_packet.has_denied() ? 0
+                                                                                                        : 1;
+  });
+  EXPECT_EQ(client.wait(), 0);
+  EXPECT_THAT(keyd_.log(), HasSubstr("reason=\"user-disabled\""));
+}
+
 TEST_F(Store, AMissingDatabaseBesideItsKeyIsNotMadeAnew) {
   fs::remove(database());
   expect_refused("keyd.db is missing beside store.key");
