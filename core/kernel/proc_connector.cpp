@@ -86,7 +86,7 @@ UniqueFd join(std::uint32_t first, std::uint32_t second, int buffer) {
 
 enum class Batch { kMore, kEmpty, kLost };
 
-// Up to kBatch events in one system call, each given to `visit` with its acknowledgement number.
+// Up to kBatch messages in one system call, each given to `visit`.
 constexpr std::size_t kBatch = 64;
 constexpr std::size_t kMostBatches = 4096;  // more than the buffer can hold at once
 template <typename Visit>
@@ -112,14 +112,8 @@ Batch read_batch(int socket, const Visit& visit) {
   }
   for (std::size_t i = 0; i < static_cast<std::size_t>(got); ++i) {
     if (from[i].nl_pid != 0) continue;  // only the kernel tells
-    proc_event event{};
-    const std::size_t available = headers[i].msg_len;
-    if (available < kEventOffset + offsetof(proc_event, event_data) + sizeof(event.event_data.exec)) continue;
-    std::memcpy(&event, buffers[i].data.data() + kEventOffset,
-                std::min(sizeof event, available - kEventOffset));
-    std::uint32_t acknowledgement = 0;
-    std::memcpy(&acknowledgement, buffers[i].data.data() + kAckOffset, sizeof acknowledgement);
-    visit(event, acknowledgement);
+    const auto message = decode_process_message(ByteView(buffers[i].data).first(headers[i].msg_len));
+    if (message) visit(*message);
   }
   return Batch::kMore;
 }
@@ -150,6 +144,30 @@ bool sees_an_exec(ProcConnector& connector) {
 }
 
 }  // namespace
+
+std::optional<ProcessMessage> decode_process_message(ByteView datagram) {
+  proc_event event{};
+  if (datagram.size() < kEventOffset + offsetof(proc_event, event_data) + sizeof(event.event_data.exec)) {
+    return std::nullopt;
+  }
+  std::memcpy(&event, datagram.data() + kEventOffset,
+              std::min(sizeof event, datagram.size() - kEventOffset));
+  const auto id = [](__kernel_pid_t tgid) { return static_cast<std::uint32_t>(tgid); };
+  using Kind = ProcessMessage::Kind;
+  switch (event.what) {
+    case proc_event::PROC_EVENT_EXEC:
+      return ProcessMessage{.kind = Kind::kExec, .tgid = id(event.event_data.exec.process_tgid)};
+    case proc_event::PROC_EVENT_UID:
+    case proc_event::PROC_EVENT_GID:
+      return ProcessMessage{.kind = Kind::kIds, .tgid = id(event.event_data.id.process_tgid)};
+    case proc_event::PROC_EVENT_NONE: {
+      std::uint32_t number = 0;
+      std::memcpy(&number, datagram.data() + kAckOffset, sizeof number);
+      return ProcessMessage{.kind = Kind::kAcknowledgement, .acknowledgement = number, .error = event.event_data.ack.err};
+    }
+    default: return std::nullopt;
+  }
+}
 
 Result<ProcConnector> ProcConnector::open() {
   UniqueFd execs = join(proc_event::PROC_EVENT_EXEC, proc_event::PROC_EVENT_NONE, kExecBuffer);
@@ -199,12 +217,12 @@ void ProcConnector::take_acknowledgement(std::uint32_t number, std::uint32_t err
 
 // All that had arrived when it was called, and maybe more. False when some was lost.
 bool ProcConnector::read_execs(std::vector<std::uint32_t>& tgids) {
-  const auto take = [&](const proc_event& event, std::uint32_t acknowledgement) {
+  const auto take = [&](const ProcessMessage& message) {
     heard_ = true;
-    if (event.what == proc_event::PROC_EVENT_EXEC) {
-      tgids.push_back(static_cast<std::uint32_t>(event.event_data.exec.process_tgid));
-    } else {
-      take_acknowledgement(acknowledgement, event.event_data.ack.err);
+    if (message.kind == ProcessMessage::Kind::kExec) {
+      tgids.push_back(message.tgid);
+    } else if (message.kind == ProcessMessage::Kind::kAcknowledgement) {
+      take_acknowledgement(message.acknowledgement, message.error);
     }
   };
   for (std::size_t i = 0; i < kMostBatches; ++i) {
@@ -228,7 +246,7 @@ bool ProcConnector::raise(std::vector<std::uint32_t>& tgids) {
 // Begins anew: what was unread tells nothing any more. False when the connector is silent.
 bool ProcConnector::establish() {
   for (std::size_t i = 0; i < kMostBatches; ++i) {
-    const Batch batch = read_batch(execs_.get(), [](const proc_event&, std::uint32_t) {});
+    const Batch batch = read_batch(execs_.get(), [](const ProcessMessage&) {});
     if (batch == Batch::kEmpty) break;
     if (batch == Batch::kLost && errno != ENOBUFS) return false;
   }
@@ -255,9 +273,7 @@ bool ProcConnector::drain_execs(std::vector<std::uint32_t>& tgids) {
 }
 
 bool ProcConnector::drain_ids(std::vector<std::uint32_t>& tgids) {
-  const auto take = [&](const proc_event& event, std::uint32_t) {
-    tgids.push_back(static_cast<std::uint32_t>(event.event_data.id.process_tgid));
-  };
+  const auto take = [&](const ProcessMessage& message) { tgids.push_back(message.tgid); };
   for (std::size_t i = 0; i < kIdsAtOnce / kBatch; ++i) {
     const Batch batch = read_batch(ids_.get(), take);
     if (batch != Batch::kMore) return batch == Batch::kEmpty;

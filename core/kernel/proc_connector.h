@@ -8,12 +8,31 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <vector>
 
+#include "core/base/bytes.h"
 #include "core/base/error.h"
 #include "core/base/unique_fd.h"
 
 namespace keyd::kernel {
+
+// What one message of the connector says.
+struct ProcessMessage {
+  enum class Kind {
+    kExec,
+    kIds,             // a uid or gid has changed
+    kAcknowledgement  // of an operation: somebody's, not always ours
+  };
+  Kind kind;
+  std::uint32_t tgid = 0;                        // in the initial pid namespace
+  std::uint32_t acknowledgement = 0, error = 0;  // its number; its outcome
+
+  bool operator==(const ProcessMessage&) const = default;
+};
+
+// Nothing: the datagram is too short, or tells something else.
+[[nodiscard]] std::optional<ProcessMessage> decode_process_message(ByteView datagram);
 
 class ProcConnector {
  public:

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <charconv>
 #include <cstdlib>
@@ -31,16 +32,6 @@ class Mapping {
   void* at_;
 };
 
-bool parse(std::string_view text, int& socket, int& keys) {
-  const std::size_t colon = text.find(':');
-  if (colon == std::string_view::npos) return false;
-  const auto number = [](std::string_view digits, int& out) {
-    const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), out);
-    return parsed.ec == std::errc() && parsed.ptr == digits.data() + digits.size() && out > 2;
-  };
-  return number(text.substr(0, colon), socket) && number(text.substr(colon + 1), keys) && socket != keys;
-}
-
 bool is_connected_packet_socket(int fd) {
   int type = 0, domain = 0;
   socklen_t size = sizeof type;
@@ -50,6 +41,19 @@ bool is_connected_packet_socket(int fd) {
 }
 
 }  // namespace
+
+std::optional<SessionDescriptors> parse_session_variable(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  const auto number = [](std::string_view digits, int& out) {
+    const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), out);
+    return parsed.ec == std::errc() && parsed.ptr == digits.data() + digits.size() && out > STDERR_FILENO;
+  };
+  SessionDescriptors found{-1, -1};
+  const bool fine = number(text.substr(0, colon), found.socket) && number(text.substr(colon + 1), found.keys);
+  if (!fine || found.socket == found.keys) return std::nullopt;
+  return found;
+}
 
 Outcome<UniqueFd> make_key_descriptor(std::size_t size) {
   if (size > kPage) std::abort();
@@ -77,16 +81,15 @@ Outcome<Inherited> take_inherited(std::size_t handover_size) {
   const char* const variable = ::secure_getenv(kSessionVariable);
   if (variable == nullptr)
     return failed(KEYCLIENT_NOT_FOUND, "no session was left to this program (KEYD_SESSION is not set)");
-  int socket = -1, keys = -1;
-  const bool well_formed = parse(variable, socket, keys);
+  const auto named = parse_session_variable(variable);
   ::unsetenv(kSessionVariable);
-  if (!well_formed || ::fcntl(socket, F_SETFD, FD_CLOEXEC) != 0 || ::fcntl(keys, F_SETFD, FD_CLOEXEC) != 0 ||
-      !is_connected_packet_socket(socket)) {
+  if (!named || ::fcntl(named->socket, F_SETFD, FD_CLOEXEC) != 0 ||
+      ::fcntl(named->keys, F_SETFD, FD_CLOEXEC) != 0 || !is_connected_packet_socket(named->socket)) {
     return failed(KEYCLIENT_INVALID, "KEYD_SESSION does not name a connection and its keys");
   }
-  Inherited inherited{UniqueFd(socket), secret::SecretBuffer(handover_size)};
-  const UniqueFd key_fd(keys);
-  const Mapping page(keys, PROT_READ | PROT_WRITE);
+  Inherited inherited{UniqueFd(named->socket), secret::SecretBuffer(handover_size)};
+  const UniqueFd key_fd(named->keys);
+  const Mapping page(named->keys, PROT_READ | PROT_WRITE);
   if (!page.valid()) return failed(KEYCLIENT_INVALID, "KEYD_SESSION's keys cannot be read");
   std::copy_n(page.octets(), handover_size, inherited.handover.reveal().begin());
   secret::wipe(page.octets(), kPage);

@@ -1,6 +1,9 @@
 // How a session crosses a planned exec: the connection and the next keys, as two descriptors that survive it.
 #pragma once
 
+#include <optional>
+#include <string_view>
+
 #include "core/base/unique_fd.h"
 #include "core/secret/secret.h"
 #include "libkeyclient/src/failure.h"
@@ -16,6 +19,12 @@ inline constexpr const char* kSessionVariable = "KEYD_SESSION";
 [[nodiscard]] Outcome<void> store_handover(int keys, ByteView handover);
 // Lets a descriptor survive the exec.
 [[nodiscard]] Outcome<void> keep_over_exec(int fd);
+
+struct SessionDescriptors {
+  int socket, keys;
+};
+// The numbers in KEYD_SESSION: two different ones, above those of the standard streams. Nothing otherwise.
+[[nodiscard]] std::optional<SessionDescriptors> parse_session_variable(std::string_view text);
 
 struct Inherited {
   UniqueFd socket;

@@ -1,32 +1,14 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <memory>
 
 #include "core/base/untrusted_text.h"
+#include "tools/console/process_name.h"
 #include "tools/keyadm/commands.h"
 
 namespace keyd::keyadm {
 namespace {
-
-template <typename Number>
-bool parse(std::string_view text, Number& out) {
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), out);
-  return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size() && out != 0;
-}
-
-// "PID" or "PID:INODE".
-bool parse_process(std::string_view text, wire::RevokeProcess& out) {
-  std::uint32_t pid = 0;
-  std::uint64_t inode = 0;
-  const std::size_t colon = text.find(':');
-  if (!parse(text.substr(0, colon), pid)) return false;
-  if (colon != std::string_view::npos && !parse(text.substr(colon + 1), inode)) return false;
-  out.set_pid(pid);
-  out.set_inode(inode);
-  return true;
-}
 
 int revoke(const Invocation& invocation, const std::string& process, const std::string& user) {
   wire::AdminRequest request;
@@ -34,7 +16,10 @@ int revoke(const Invocation& invocation, const std::string& process, const std::
     return console::complain("keyadm", "name a process (PID[:INODE]) or --user, not both", console::kUsage);
   if (!user.empty()) {
     request.mutable_revoke_user()->set_name(user);
-  } else if (!parse_process(process, *request.mutable_revoke_process())) {
+  } else if (const auto named = console::parse_process(process)) {
+    request.mutable_revoke_process()->set_pid(named->pid);
+    request.mutable_revoke_process()->set_inode(named->inode);
+  } else {
     return console::complain("keyadm", "\"" + escape(process) + "\" is not PID or PID:INODE",
                              console::kUsage);
   }

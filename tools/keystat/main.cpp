@@ -3,28 +3,16 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <cstdio>
 
 #include "core/base/untrusted_text.h"
 #include "tools/console/command_line.h"
+#include "tools/console/process_name.h"
 #include "tools/keystat/render.h"
 
 namespace {
 
 using namespace keyd;
-
-template <typename Number>
-bool parse(std::string_view text, Number& out) {
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), out);
-  return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size() && out != 0;
-}
-
-bool parse_process(std::string_view text, keystat::Filter& filter) {
-  const std::size_t colon = text.find(':');
-  return parse(text.substr(0, colon), filter.pid) &&
-         (colon == std::string_view::npos || parse(text.substr(colon + 1), filter.inode));
-}
 
 int complain_about(keyclient_status status) {
   const bool down = status == KEYCLIENT_UNREACHABLE || status == KEYCLIENT_UNKNOWN ||
@@ -74,9 +62,14 @@ int main(int argc, char** argv) {
       ->transform(CLI::IsMember({"PENDING", "COMPLETE", "EXPIRED", "REVOKED", "FAILED"}, CLI::ignore_case));
   app.add_flag("--watch", watching, "show it again at every change");
   console::parse_or_exit(app, argc, argv);
-  if (!process.empty() && !parse_process(process, filter)) {
-    return console::complain("keystat", "\"" + escape(process) + "\" is not PID or PID:INODE",
-                             console::kUsage);
+  if (!process.empty()) {
+    const auto named = console::parse_process(process);
+    if (!named) {
+      return console::complain("keystat", "\"" + escape(process) + "\" is not PID or PID:INODE",
+                               console::kUsage);
+    }
+    filter.pid = named->pid;
+    filter.inode = named->inode;
   }
 
   keyclient_options options{};
