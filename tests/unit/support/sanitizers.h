@@ -1,9 +1,13 @@
-// What a sanitizer takes away from a test: ASan and TSan replace mlock(2) by nothing.
+// What a sanitizer takes away from a test: ASan and TSan replace mlock(2) by nothing, and TSan has a thread
+// of its own in every process.
 #pragma once
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
 #define KEYD_TEST_SANITIZED 1
+#endif
+#if __has_feature(thread_sanitizer)
+#define KEYD_TEST_THREAD_SANITIZED 1
 #endif
 #endif
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -16,6 +20,11 @@ namespace keyd::test {
 inline constexpr bool kMlockWorks = false;
 #else
 inline constexpr bool kMlockWorks = true;
+#endif
+#if defined(KEYD_TEST_THREAD_SANITIZED) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kHasOwnThread = true;
+#else
+inline constexpr bool kHasOwnThread = false;
 #endif
 
 }  // namespace keyd::test
