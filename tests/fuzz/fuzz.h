@@ -1,5 +1,5 @@
 // What the fuzz targets share: the entry point, a check that stays in every build, and an input cut into
-// packets.
+// packets or read as a script of steps.
 #pragma once
 
 #include <cstdint>
@@ -34,6 +34,34 @@ class Packets {
     const ByteView packet = rest_.first(length < rest_.size() ? length : rest_.size());
     rest_ = rest_.subspan(packet.size());
     return packet;
+  }
+
+ private:
+  ByteView rest_;
+};
+
+// An input that is a script: octets taken one by one; past its end they are zeros.
+class Script {
+ public:
+  explicit Script(ByteView input) : rest_(input) {}
+
+  [[nodiscard]] bool done() const { return rest_.empty(); }
+  std::uint8_t octet() {
+    if (done()) return 0;
+    const std::uint8_t value = rest_[0];
+    rest_ = rest_.subspan(1);
+    return value;
+  }
+  std::uint16_t word() {
+    const unsigned high = octet();
+    return static_cast<std::uint16_t>(high << 8 | octet());
+  }
+  // be16(length) | octets; at most what is left.
+  ByteView octets() { return take(word()); }
+  ByteView take(std::size_t size) {
+    const ByteView taken = rest_.first(size < rest_.size() ? size : rest_.size());
+    rest_ = rest_.subspan(taken.size());
+    return taken;
   }
 
  private:

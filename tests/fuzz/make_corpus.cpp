@@ -7,6 +7,7 @@
 #include "core/table/table_reader.h"
 #include "core/table/table_writer.h"
 #include "core/wire/message_codec.h"
+#include "tests/fuzz/corpus_of_scripts.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/scene.h"
 
@@ -230,5 +231,6 @@ int main(int argc, char** argv) {
   save_admin_packets();
   save_tables();
   save_texts();
+  save_script_seeds(save);
   return 0;
 }

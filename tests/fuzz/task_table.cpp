@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "core/kernel/memfd.h"
+#include "core/kernel/namespaces.h"
 #include "core/table/table_reader.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -42,7 +43,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace keyd::fuzz;
   if (size < 2 || size > (1u << 20)) return 0;
   const std::size_t more = std::size_t{data[0]} << 8 | data[1];
-  const ByteView buffer(data + 2, size - 2);
+  Bytes buffer(data + 2, data + size);
+  // Pids are looked up by those alone who live in keyd's pid namespace: on whatever machine this runs.
+  constexpr std::size_t kNamespaceAt = offsetof(table::TableHeader, pid_namespace);
+  if (buffer.size() >= table::kHeaderSize && buffer[kNamespaceAt] != 0) {
+    const std::uint64_t own = kernel::own_namespaces().pid;
+    std::memcpy(buffer.data() + kNamespaceAt, &own, sizeof own);
+  }
   const auto memfd = kernel::make_memfd("fuzz", buffer.size());
   if (!memfd ||
       ::pwrite(memfd->get(), buffer.data(), buffer.size(), 0) != static_cast<ssize_t>(buffer.size())) {

@@ -1,0 +1,184 @@
+#include "tests/fuzz/corpus_of_scripts.h"
+
+#include <linux/cn_proc.h>
+#include <linux/connector.h>
+#include <linux/netlink.h>
+
+#include <cstddef>
+#include <cstring>
+#include <initializer_list>
+#include <string_view>
+
+#include "core/wire/message_codec.h"
+#include "tests/fuzz/scene.h"
+
+namespace keyd::fuzz {
+namespace {
+
+// Octets written one after another.
+class Seed {
+ public:
+  Seed(std::initializer_list<int> octets = {}) { *this << octets; }
+  Seed& operator<<(std::initializer_list<int> octets) {
+    for (const int octet : octets) octets_.push_back(static_cast<std::uint8_t>(octet));
+    return *this;
+  }
+  Seed& operator<<(std::string_view text) {
+    octets_.insert(octets_.end(), text.begin(), text.end());
+    return *this;
+  }
+  // With its length before it, in two octets.
+  Seed& with_length(ByteView octets) {
+    *this << std::initializer_list<int>{static_cast<int>(octets.size() >> 8),
+                                        static_cast<int>(octets.size() & 0xff)};
+    return *this << text_of(octets);
+  }
+  // With its length before it, in one octet.
+  Seed& with_size(std::string_view text) {
+    *this << std::initializer_list<int>{static_cast<int>(text.size())};
+    return *this << text;
+  }
+  operator ByteView() const { return octets_; }
+
+ private:
+  Bytes octets_;
+};
+
+// keyd_server: who | step | its arguments.
+void save_server_scripts(const SaveSeed& save) {
+  const auto server = [&](const char* name, const Seed& seed) { save("keyd_server", name, seed); };
+  for (int variant = 0; variant < kVariants; ++variant) {
+    const std::string name = "session_" + std::to_string(variant);
+    server(name.c_str(),
+           Seed{0, 0, variant, 0, 1, 0, 3, 0, 0, 3, 3, 0, 3, 4, 0, 3, 1, 0, 3, 0x17, 'x', 0, 3, 2});
+  }
+  server("wrong_password", {0, 0, 0, 0, 2, 0, 0, 0, 0, 1});
+  server("unknown_user", {0, 0, 0x60, 0, 1});
+  server("altered_proof", {0, 0, 0, 0, 9, 1, 40});
+  server("planned_exec", {0, 0, 0, 0, 1, 0, 3, 5, 0, 3, 0, 0, 3, 6, 0, 3, 0});
+  server("renewal", {0, 0, 0, 0, 1, 0, 0, 0x80, 0, 1, 0, 3, 0});
+  server("renewal_given_up", {0, 0, 0, 0, 1, 0, 0, 0x80, 0, 3, 0});
+  server("repeated_record", {0, 0, 0, 0, 1, 0, 3, 0, 0, 5});
+  server("proof_before_start", {0, 1, 0, 0, 0, 0, 1});
+  server("two_connections", {0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0, 1, 6, 0, 3, 0});
+  server("record_without_session", Seed{0, 7}.with_length(bytes_of("\x08\x01\xaa\x01\x01x")));
+  server("too_long", {0, 8, 1, 0});
+  server("table_twice", {0, 6, 0, 6});
+  const auto administer = [&](const char* name, wire::AdminRequest request, std::string_view secret) {
+    request.set_secret_follows(!secret.empty());
+    Seed seed{0xf0};
+    seed.with_length(wire::encode(request));
+    if (!secret.empty()) seed.with_length(bytes_of(secret));
+    server(name, seed << std::initializer_list<int>{0, 0, 0, 0, 1});
+  };
+  wire::AdminRequest add, passwd, list, set, revoke, health, remove;
+  add.mutable_user_add()->set_name("grace");
+  passwd.mutable_user_passwd()->set_name("ada");
+  list.mutable_user_list();
+  set.mutable_credential_set()->set_user("ada");
+  set.mutable_credential_set()->set_name("api");
+  revoke.mutable_revoke_user()->set_name("ada");
+  health.mutable_health();
+  remove.mutable_user_remove()->set_name("ada");
+  administer("admin_add", add, "secret");
+  administer("admin_passwd", passwd, "another");
+  administer("admin_list", list, {});
+  administer("admin_credential", set, "value");
+  administer("admin_revoke", revoke, {});
+  administer("admin_health", health, {});
+  administer("admin_remove", remove, {});
+}
+
+// exchange_steps: variant | steps; and client_session: variant | knows | answers.
+void save_exchange_scripts(const SaveSeed& save) {
+  for (int variant = 0; variant < kVariants; ++variant) {
+    const std::string number = std::to_string(variant);
+    const Seed exchange{variant, 0, 1,   0, 2, 0, 3, 0, 4, 0, 5,   0, 6, 1,
+                        0,       1, 'x', 0, 0, 7, 6, 0, 0, 1, 'y', 0, 3};
+    save("exchange_steps", "exchange_" + number, exchange);
+    const Seed session{variant, 0, 0, 0, 2, 2, 'v', 'w', 0, 0, 0, 0, 0, 0,
+                       3,       0, 0, 0, 4, 1, 'x', 0,   0, 5, 0, 0, 0};
+    save("client_session", "session_" + number, session);
+  }
+  save("exchange_steps", "wrong_password", Seed{0, 0, 1, 0, 2, 0, 3, 3, 4, 0, 5, 0});
+  save("exchange_steps", "altered_start", Seed{0, 0, 1, 0xf0, 0, 8, 1, 2, 0, 3, 0, 4, 0, 5, 0});
+  save("exchange_steps", "cut_record", Seed{0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 1, 0, 1, 'x', 0xe0, 1, 0});
+  save("client_session", "unproven", Seed{0, 7, 0, 0});
+  save("client_session", "silence", Seed{0, 0, 0xee});
+  save("client_session", "hung_up", Seed{0, 0, 0, 0, 1, 0, 0, 0xef});
+  save("client_session", "nonsense_sealed", Seed{0, 0, 0, 0, 2, 0, 7, 0, 4, 0, 0, 0, 0, 0});
+}
+
+void save_stored_values(const SaveSeed& save) {
+  Seed honest{1};
+  (honest << std::string(16, 'i')).with_size("db/password").with_size("a value")
+      << std::initializer_list<int>{0, 0, 0};
+  Seed changed{1};
+  (changed << std::string(16, 'i')).with_size("api").with_size("v")
+      << std::initializer_list<int>{1, 0, 3, 0x80, 0, 0};
+  save("sealed_value", "as_it_was", honest);
+  save("sealed_value", "one_octet_changed", changed);
+  save("sealed_value", "made_up", Seed{0} << std::string(48, 's'));
+  save("sealed_value", "too_short", Seed{0} << std::string(27, 's'));
+  const auto row = [](int state) {
+    Seed seed{0};
+    seed.with_size("ada").with_size(std::string(16, 'i')) << std::initializer_list<int>{state, 2, 0, 1, 1};
+    seed.with_size(std::string(40, 's')).with_size("db/password") << std::initializer_list<int>{3, 1};
+    return seed.with_size(std::string(31, 'v'));
+  };
+  save("store_rows", "user", row(0));
+  save("store_rows", "state_that_does_not_exist", row(3));
+}
+
+void save_kernel_texts(const SaveSeed& save) {
+  const auto text = [&](const char* name, std::string_view octets) {
+    save("proc_text", name, bytes_of(octets));
+  };
+  text("status", "Name:\tUid:\t0\nPid:\t4711\nUid:\t1000\t1000\t0\t1000\nGid:\t5\t5\t5\t5\nCapPrm:\t00ff\n");
+  text("fdinfo", "pos:\t0\nflags:\t02000002\nPid:\t-1\nNSpid:\t-1\n");
+  text("process", "4711:184467440737095516");
+  text("numbers", "1\t-2  3 9223372036854775807");
+  text("session", "3:4");
+  for (const auto what :
+       {proc_event::PROC_EVENT_EXEC, proc_event::PROC_EVENT_UID, proc_event::PROC_EVENT_GID}) {
+    proc_event event{};
+    event.what = what;
+    event.event_data.exec.process_pid = 4712;
+    event.event_data.exec.process_tgid = 4711;
+    Bytes datagram(NLMSG_HDRLEN + sizeof(cn_msg) + sizeof event);
+    std::memcpy(datagram.data() + NLMSG_HDRLEN + sizeof(cn_msg), &event, sizeof event);
+    save("process_event", "what_" + std::to_string(static_cast<unsigned>(what)), datagram);
+    datagram.resize(NLMSG_HDRLEN + sizeof(cn_msg) + offsetof(proc_event, event_data) + 8);
+    save("process_event", "what_" + std::to_string(static_cast<unsigned>(what)) + "_short", datagram);
+  }
+  save("control_data", "marked", Seed{1, 0x80, 0, 3, 'a', 'b', 'c', 0, 16, 0xff, 0, 1, 'x', 0, 16});
+  save("control_data", "descriptors",
+       Seed{1, 4, 0, 1, 'x', 0, 16, 8, 0, 1, 'x', 0, 16, 0x31, 0, 2, 'x', 'y', 0, 1});
+  save("control_data", "unmarked", Seed{0, 0x22, 0, 1, 'x', 0, 16, 0, 0, 0, 0, 16});
+}
+
+void save_configurations(const SaveSeed& save) {
+  const auto config = [&](const char* name, std::string_view text) {
+    save("config_file", name, bytes_of(text));
+  };
+  config("daemon", "[daemon]\nserver_name = \"here\"\nlog_level = \"debug\"\ntier = \"pidfd\"\n");
+  config("table", "[table]\ncapacity = 1024\naccess = \"administrators\"\n");
+  config("session", "[session]\npending_deadline = 30\nlifetime = 60\nplan_deadline = 5\nlinger = 0\n");
+  config("limits", "[limits]\nconnections = 8\nconnections_per_uid = 1\n[historic]\nenabled = true\n");
+  config("out_of_range", "[limits]\nconnections = 99999999999999999999\n");
+  config("not_a_section", "daemon = 1\n");
+  config("unknown_key", "[audit]\nformat = \"json\"\nfi\\u006ce = 1\n");
+  config("ill_formed", "[noise]\nraw_sources = \xff\n");
+}
+
+}  // namespace
+
+void save_script_seeds(const SaveSeed& save) {
+  save_server_scripts(save);
+  save_exchange_scripts(save);
+  save_stored_values(save);
+  save_kernel_texts(save);
+  save_configurations(save);
+}
+
+}  // namespace keyd::fuzz

@@ -1,0 +1,46 @@
+// A datagram of the process connector, whatever its length: an event is told only when all that it says was
+// there.
+#include <linux/cn_proc.h>
+#include <linux/connector.h>
+#include <linux/netlink.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+
+#include "core/kernel/proc_connector.h"
+#include "tests/fuzz/fuzz.h"
+
+namespace keyd::fuzz {
+namespace {
+
+constexpr std::size_t kEvent = NLMSG_HDRLEN + sizeof(cn_msg);
+
+std::uint32_t number_at(keyd::ByteView datagram, std::size_t at) {
+  std::uint32_t value = 0;
+  must(at + sizeof value <= datagram.size());
+  std::memcpy(&value, datagram.data() + at, sizeof value);
+  return value;
+}
+
+void decode(keyd::ByteView datagram) {
+  const auto event = kernel::decode_process_event(datagram);
+  if (!event) return;
+  const std::uint32_t what = number_at(datagram, kEvent + offsetof(proc_event, what));
+  const std::size_t body = kEvent + offsetof(proc_event, event_data);
+  if (event->kind == kernel::ProcessEvent::Kind::kExec) {
+    must(what == proc_event::PROC_EVENT_EXEC);
+  } else {
+    must(what == proc_event::PROC_EVENT_UID || what == proc_event::PROC_EVENT_GID);
+  }
+  // Both kinds of event begin with the thread and its process.
+  must(event->tgid == number_at(datagram, body + sizeof(std::uint32_t)));
+}
+
+}  // namespace
+}  // namespace keyd::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  keyd::fuzz::decode({data, size});
+  return 0;
+}

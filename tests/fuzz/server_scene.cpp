@@ -1,0 +1,159 @@
+#include "tests/fuzz/server_scene.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "core/base/log.h"
+#include "core/kernel/pidfd.h"
+#include "keyd/runtime_directory.h"
+#include "keyd/sqlite_user_store.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/scene.h"
+
+namespace keyd::fuzz {
+namespace {
+
+constexpr std::uint32_t kCapacity = 64;
+constexpr std::uint64_t kPatience = 5 * kSecond;
+
+std::string make_directory() {
+  std::string pattern =
+      ::access("/dev/shm", W_OK) == 0 ? "/dev/shm/keyd-fuzz.XXXXXX" : "/tmp/keyd-fuzz.XXXXXX";
+  must(::mkdtemp(pattern.data()) != nullptr);
+  static std::string made;
+  made = pattern;
+  std::atexit([] {
+    std::error_code ignored;
+    std::filesystem::remove_all(made, ignored);
+  });
+  return pattern;
+}
+
+daemon::Config configuration() {
+  daemon::Config config;
+  config.server_name = "keyd.example";
+  config.table_capacity = kCapacity;
+  config.historic_enabled = true;
+  config.raw_noise = false;
+  config.lifetime = std::chrono::seconds(10);  // short numbers come free again
+  config.linger = std::chrono::seconds(1);
+  return config;
+}
+
+}  // namespace
+
+ServerScene& ServerScene::instance() {
+  static ServerScene* const scene = new ServerScene;
+  return *scene;
+}
+
+ServerScene::ServerScene() : directory_(make_directory()) {
+  log::set_level(log::Level::kError);
+  auto runtime = daemon::RuntimeDirectory::claim(directory_ + "/run");
+  must(runtime.has_value());
+  auto clients = runtime->listen("keyd.sock", 0600, static_cast<gid_t>(-1));
+  auto administrators = runtime->listen("admin.sock", 0600, static_cast<gid_t>(-1));
+  auto store = daemon::SqliteUserStore::open(directory_ + "/state");
+  auto audit = daemon::Audit::open(daemon::AuditFormat::kText, "/dev/null");
+  auto memory = table::SealedMemfd::create(table::table_size(kCapacity));
+  must(clients && administrators && store && audit && memory);
+  const auto self = kernel::open_pidfd(::getpid());
+  const auto inode = self ? kernel::pidfs_inode(self->get()) : std::nullopt;
+  must(inode.has_value());
+  own_inode_ = *inode;
+  server_.emplace(loop_, daemon::ServerParts{.config = configuration(),
+                                             .audit = std::move(*audit),
+                                             .store = std::move(store->users),
+                                             .sealer = std::move(store->sealer),
+                                             .table_memory = std::move(*memory),
+                                             .connector = std::nullopt,
+                                             .tier = table::Tier::kPidfd,
+                                             .own_inode = own_inode_,
+                                             .admin_group = static_cast<std::uint32_t>(-1),
+                                             .client_listener = std::move(*clients),
+                                             .admin_listener = std::move(*administrators)});
+  must(server_->start().has_value());
+  // Only a table that was written has a header.
+  auto mapped =
+      table::TableReader::map(server_->tasks().table().reader_descriptor(), server_->tasks().table().size());
+  must(mapped.has_value());
+  table_.emplace(std::move(*mapped));
+  enrol();
+}
+
+void ServerScene::enrol() {
+  daemon::StoredUser user;
+  user.id = std::string(16, 'i');
+  user.name = "ada";
+  user.schemes = daemon::scheme_bit(table::Scheme::kChallenge);
+  user.allow_historic = true;
+  auto password = daemon::seal_password(server_->sealer(), user.id, bytes_of(kPassword));
+  auto value = daemon::seal_credential(server_->sealer(), user.id, kCredential, bytes_of(kCredentialValue));
+  must(password && value);
+  user.sealed_password = std::move(*password);
+  bool done = false;
+  server_->store().post(
+      [user, value = std::move(*value)](daemon::UserStore& store) {
+        for (;;) {
+          const auto left = store.list({}, 100);
+          must(left.has_value());
+          if (left->empty()) break;
+          for (const daemon::StoredUser& each : *left) must(store.remove(each.name).has_value());
+        }
+        must(store.add(user).has_value());
+        return store.set_credential(user.name, std::string(kCredential), value, kCredentialValue.size());
+      },
+      [&](const Result<void>& result) {
+        must(result.has_value());
+        server_->users().forget("ada");
+        server_->passwords().forget();
+        done = true;
+      });
+  must(run_until([&] { return done; }));
+}
+
+UniqueFd ServerScene::connect(daemon::Door door) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path =
+      directory_ + (door == daemon::Door::kClients ? "/run/keyd.sock" : "/run/admin.sock");
+  path.copy(address.sun_path, path.size());
+  UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  must(::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  run_ready();
+  return socket;
+}
+
+void ServerScene::run_ready() {
+  while (loop_.poll() != 0) {
+  }
+}
+
+bool ServerScene::run_until(const std::function<bool()>& holds) {
+  run_ready();
+  for (const std::uint64_t deadline = boot_now() + kPatience; !holds();) {
+    if (boot_now() > deadline) return false;
+    loop_.run_one_for(std::chrono::milliseconds(100));
+  }
+  return true;
+}
+
+table::TaskState ServerScene::own_state() {
+  table::TaskView view;
+  return table_->find_by_inode(own_inode_, view) == table::LookupOutcome::kFound ? view.word.state
+                                                                                 : table::TaskState::kNone;
+}
+
+void ServerScene::settle(bool administered) {
+  must(run_until([&] { return server_->quota().total(daemon::Resource::kConnection) == 0; }));
+  const auto state = own_state();
+  must(state != table::TaskState::kPending && state != table::TaskState::kComplete);
+  must(server_->quota().total(daemon::Resource::kPending) == 0);
+  if (administered) enrol();
+}
+
+}  // namespace keyd::fuzz

@@ -1,0 +1,119 @@
+// A database whose rows somebody else has written, under a store that is open: the rows keep SQLite's types
+// and none of keyd's rules. Reading them gives an error or a record that fits its types; a state that keyd
+// does not know lets nobody in, and no sealed value opens that the store's own key did not seal for that row.
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+
+#include "keyd/sqlite_statement.h"
+#include "keyd/sqlite_user_store.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/locked_memory_balance.h"
+
+namespace keyd::fuzz {
+namespace {
+
+using daemon::SqliteStatement;
+using daemon::SqliteUserStore;
+
+// The store, and a second connection to its file that minds no constraint.
+class Database {
+ public:
+  static Database& instance() {
+    static Database* const database = new Database;
+    return *database;
+  }
+  daemon::OpenedStore store;
+
+  // Runs one statement; false when SQLite refuses it.
+  bool run(SqliteStatement& statement) { return statement.step() == SqliteStatement::Step::kDone; }
+  sqlite3* hostile = nullptr;
+
+ private:
+  Database() {
+    static std::string directory =
+        ::access("/dev/shm", W_OK) == 0 ? "/dev/shm/keyd-fuzz.XXXXXX" : "/tmp/keyd-fuzz.XXXXXX";
+    must(::mkdtemp(directory.data()) != nullptr);
+    std::atexit([] {
+      std::error_code ignored;
+      std::filesystem::remove_all(directory, ignored);
+    });
+    auto opened = SqliteUserStore::open(directory + "/state");
+    must(opened.has_value());
+    store = std::move(*opened);
+    must(sqlite3_open(((directory + "/state/keyd.db").c_str()), &hostile) == SQLITE_OK);
+    must(sqlite3_exec(hostile, "PRAGMA synchronous = OFF; PRAGMA ignore_check_constraints = ON;", nullptr,
+                      nullptr, nullptr) == SQLITE_OK);
+  }
+};
+
+std::int64_t number(Script& script) {
+  const std::uint8_t how = script.octet();
+  if (how < 0x80) return how % 4;
+  std::uint64_t value = 0;
+  for (int i = 0; i < 8; ++i) value = value << 8 | script.octet();
+  return static_cast<std::int64_t>(value);
+}
+
+void judge(const daemon::StoredUser& user) {
+  const daemon::UserState state = user.state;
+  must(state == daemon::UserState::kActive || state == daemon::UserState::kLocked ||
+       state == daemon::UserState::kDisabled);
+  must(!daemon::unseal_password(*Database::instance().store.sealer, user));
+}
+
+void write_and_read(Script script) {
+  Database& database = Database::instance();
+  SqliteUserStore& store = *database.store.users;
+  must(sqlite3_exec(database.hostile, "BEGIN; DELETE FROM credentials; DELETE FROM users;", nullptr, nullptr,
+                    nullptr) == SQLITE_OK);
+  std::string name, id;
+  std::int64_t state = 0;
+  bool written = false;
+  for (int rows = 1 + script.octet() % 3; rows > 0; --rows) {
+    name = text_of(script.take(script.octet()));
+    id = text_of(script.take(script.octet() % 33));
+    state = number(script);
+    SqliteStatement insert(database.hostile,
+                           "INSERT OR REPLACE INTO users (name, id, state, schemes, allow_historic, created, "
+                           "password_changed, sealed_password) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+    insert.bind(name).bind_blob(bytes_of(id)).bind(state).bind(number(script)).bind(number(script));
+    insert.bind(number(script)).bind(number(script)).bind_blob(script.take(script.octet()));
+    written = database.run(insert);
+  }
+  const std::string credential(text_of(script.take(script.octet())));
+  SqliteStatement grant(database.hostile,
+                        "INSERT OR REPLACE INTO credentials (user_id, name, size, changed, sealed_value) "
+                        "VALUES (?, ?, ?, ?, ?)");
+  grant.bind_blob(bytes_of(id)).bind(credential).bind(number(script)).bind(number(script));
+  grant.bind_blob(script.take(script.octet()));
+  (void)database.run(grant);
+  must(sqlite3_exec(database.hostile, "COMMIT", nullptr, nullptr, nullptr) == SQLITE_OK);
+
+  const auto users = store.list({}, 10);
+  if (users) std::ranges::for_each(*users, judge);
+  const auto found = store.find(name);
+  if (found && *found) {
+    judge(**found);
+    if (written && (**found).name == name)
+      must(state == static_cast<std::int64_t>((**found).state) || state < 0 || state > 2);
+  }
+  (void)store.credentials(name);
+  const auto sealed = store.credential(id, credential);
+  if (sealed && *sealed) must(!daemon::unseal_credential(*database.store.sealer, id, credential, **sealed));
+}
+
+}  // namespace
+}  // namespace keyd::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size > 4096) return 0;
+  (void)keyd::fuzz::Database::instance();
+  const keyd::fuzz::LockedMemoryBalance balance;
+  keyd::fuzz::write_and_read(keyd::fuzz::Script({data, size}));
+  return 0;
+}
