@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
 
 #include <atomic>
 #include <thread>
@@ -150,7 +151,9 @@ TEST_F(Pidfd, SaysAliveWhileAnyThreadLives) {
       leader_gone.open();
       ::pause();
     }).detach();
-    ::syscall(SYS_exit, 0);  // this thread alone; pthread_exit would unwind through the test's catch-all
+    // The system call: pthread_exit unwinds the leader's stack, on which the other thread's closure and
+    // gtest's handlers of exceptions are.
+    ::syscall(SYS_exit, 0);
     return 0;
   });
   leader_gone.pass();
