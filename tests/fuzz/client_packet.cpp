@@ -1,7 +1,6 @@
 // What a client may send: packets are decoded as a connection does and fed to the server's end of the
 // challenge exchange. The right proof is refused unless the whole conversation is the one it was made for.
-#include "core/wire/message_codec.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/round_trip.h"
 #include "tests/fuzz/scene.h"
 
 namespace keyd::fuzz {
@@ -46,8 +45,7 @@ void converse(ByteView input) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   // As one packet, and as a conversation of several.
   keyd::wire::ClientPacket packet;
-  if (keyd::wire::decode({data, size}, packet) == keyd::wire::Decoded::kMessage &&
-      packet.has_challenge_start()) {
+  if (keyd::fuzz::round_trip({data, size}, packet) && packet.has_challenge_start()) {
     (void)keyd::exchange::check_choice(packet.challenge_start());
   }
   keyd::fuzz::converse({data, size});

@@ -62,6 +62,8 @@ void save_server_scripts(const SaveSeed& save) {
   server("proof_before_start", {0, 1, 0, 0, 0, 0, 1});
   server("two_connections", {0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0, 1, 6, 0, 3, 0});
   server("record_without_session", Seed{0, 7}.with_length(bytes_of("\x08\x01\xaa\x01\x01x")));
+  server("out_of_order", {0, 10, 4, 0, 10, 5, 0, 10, 6});
+  server("repeated_proof", {0, 0, 0, 0, 1, 0, 11});
   server("too_long", {0, 8, 1, 0});
   server("table_twice", {0, 6, 0, 6});
   const auto administer = [&](const char* name, wire::AdminRequest request, std::string_view secret) {

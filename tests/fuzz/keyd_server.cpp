@@ -16,6 +16,8 @@
 namespace keyd::fuzz {
 namespace {
 
+constexpr int kMostSteps = 16;
+
 using daemon::Door;
 using exchange::RecordType;
 
@@ -25,7 +27,7 @@ class Peer {
   explicit Peer(Script& script) : script_(script), socket_(scene().connect(Door::kClients)) {}
 
   void step() {
-    switch (script_.octet() % 10) {
+    switch (script_.octet() % 12) {
       case 0: send_start(); break;
       case 1: send_proof(kPassword); break;
       case 2: send_proof("incorrect horse"); break;
@@ -36,6 +38,8 @@ class Peer {
       case 7: ask(made_up()); break;
       case 8: ask(Bytes(wire::kMaxPacket + script_.octet() % 2, script_.octet())); break;
       case 9: send_altered_proof(); break;
+      case 10: send_out_of_order(); break;
+      case 11: repeat_packet(); break;
     }
   }
   [[nodiscard]] bool open() const { return socket_.valid(); }
@@ -49,6 +53,7 @@ class Peer {
       hang_up();
       return std::nullopt;
     }
+    last_packet_.assign(packet.begin(), packet.end());
     static Bytes buffer(wire::kMaxPacket);
     wire::Received received;
     // Whatever it was, keyd says something to it or hangs up.
@@ -193,6 +198,24 @@ class Peer {
     must(!reply || reply->has_refused());
   }
 
+  // A packet of each kind that begins or ends something, whatever the phase, around any octets.
+  void send_out_of_order() {
+    wire::ClientPacket packet;
+    const std::uint8_t kind = script_.octet();
+    const std::string octets(text_of(script_.take(kind >> 2)));
+    switch (kind % 3) {
+      case 0: packet.set_finished(octets); break;
+      case 1: packet.set_record(octets); break;
+      case 2: packet.mutable_challenge_start()->set_client_random(octets); break;
+    }
+    const auto reply = ask(wire::encode(packet));
+    must(!reply || reply->has_refused() || reply->has_denied());
+  }
+
+  void repeat_packet() {
+    if (!last_packet_.empty()) ask(Bytes(last_packet_));
+  }
+
   void ask_for_table() {
     wire::ClientPacket packet;
     packet.mutable_table();
@@ -205,7 +228,7 @@ class Peer {
  private:
   Script& script_;
   UniqueFd socket_;
-  Bytes answer_, last_record_;
+  Bytes answer_, last_packet_, last_record_;
   ByteView made_up_;
   std::optional<exchange::ChallengeClient> machine_;
   std::optional<exchange::SecureChannel> channel_;
@@ -213,18 +236,18 @@ class Peer {
   bool numbers_taken_ = false, right_user_ = false, handed_over_ = false;
 };
 
-// An administrator's request of any octets, with or without its secret.
-void administer(Script& script) {
+// An administrator's request of any octets, with or without its secret. True when it has changed the store.
+bool administer(Script& script) {
   ServerScene& scene = ServerScene::instance();
   const UniqueFd socket = scene.connect(Door::kAdministrators);
   const ByteView packet = script.octets();
-  if (packet.empty() || !wire::send_packet(socket.get(), packet)) return;
+  if (packet.empty() || !wire::send_packet(socket.get(), packet)) return false;
   wire::AdminRequest request;
   const bool decoded = wire::decode(packet, request) == wire::Decoded::kMessage;
   if (decoded && request.secret_follows()) {
     scene.run_ready();
     const ByteView secret = script.octets();
-    if (secret.empty() || !wire::send_packet(socket.get(), secret)) return;
+    if (secret.empty() || !wire::send_packet(socket.get(), secret)) return false;
   }
   Bytes answer(wire::kMaxAdminReply);
   wire::Received received;
@@ -236,16 +259,18 @@ void administer(Script& script) {
   wire::AdminReply reply;
   must(wire::decode(ByteView(answer).first(received.size), reply) == wire::Decoded::kMessage);
   must(decoded || reply.has_refused());
+  return reply.has_done();
 }
 
 void play(Script script) {
   std::array<std::optional<Peer>, 2> peers;
+  bool changed = false;
   Peer::administered = false;
-  for (int steps = 0; steps < 24 && !script.done(); ++steps) {
+  for (int steps = 0; steps < kMostSteps && !script.done(); ++steps) {
     const std::uint8_t who = script.octet();
     if (who >= 0xf0) {
       Peer::administered = true;
-      administer(script);
+      changed |= administer(script);
       continue;
     }
     auto& peer = peers[who & 1];
@@ -254,7 +279,7 @@ void play(Script script) {
     peer->step();
   }
   for (auto& peer : peers) peer.reset();
-  ServerScene::instance().settle(Peer::administered);
+  ServerScene::instance().settle(Peer::administered, changed);
 }
 
 }  // namespace

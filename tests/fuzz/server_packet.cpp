@@ -1,7 +1,6 @@
 // What a server may send: the first octet picks what the client asked for, the packets that follow are
 // decoded as the library does and fed to the client's end of the exchange.
-#include "core/wire/message_codec.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/round_trip.h"
 #include "tests/fuzz/scene.h"
 
 namespace keyd::fuzz {
@@ -42,7 +41,7 @@ void converse(int variant, ByteView input) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   keyd::wire::ServerPacket packet;
-  (void)keyd::wire::decode({data, size}, packet);
+  (void)keyd::fuzz::round_trip({data, size}, packet);
   keyd::fuzz::converse(data[0] % keyd::fuzz::kVariants, {data + 1, size - 1});
   return 0;
 }

@@ -148,12 +148,17 @@ table::TaskState ServerScene::own_state() {
                                                                                  : table::TaskState::kNone;
 }
 
-void ServerScene::settle(bool administered) {
+void ServerScene::settle(bool administered, bool changed) {
   must(run_until([&] { return server_->quota().total(daemon::Resource::kConnection) == 0; }));
   const auto state = own_state();
   must(state != table::TaskState::kPending && state != table::TaskState::kComplete);
   must(server_->quota().total(daemon::Resource::kPending) == 0);
-  if (administered) enrol();
+  if (administered && !changed) {
+    bool done = false;
+    server_->store().post([](daemon::UserStore&) { return 0; }, [&](int) { done = true; });
+    must(run_until([&] { return done; }));
+  }
+  if (changed) enrol();
 }
 
 }  // namespace keyd::fuzz

@@ -30,9 +30,10 @@ class ServerScene {
 
   // The state of this process's record.
   [[nodiscard]] table::TaskState own_state();
-  // After an input: everybody has hung up. `administered`: an administrator was at work, and the one user is
-  // enrolled anew (after which the store's thread has let go of every job before, and of the secrets in it).
-  void settle(bool administered);
+  // After an input: everybody has hung up. `administered`: an administrator was at work, and the store's
+  // thread is to let go of every job, and of the secrets in it. `changed`: with success, and the one user is
+  // to be enrolled anew.
+  void settle(bool administered, bool changed);
 
  private:
   ServerScene();
