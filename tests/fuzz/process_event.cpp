@@ -24,17 +24,22 @@ std::uint32_t number_at(keyd::ByteView datagram, std::size_t at) {
 }
 
 void decode(keyd::ByteView datagram) {
-  const auto event = kernel::decode_process_event(datagram);
-  if (!event) return;
+  using Kind = kernel::ProcessMessage::Kind;
+  const auto message = kernel::decode_process_message(datagram);
+  if (!message) return;
   const std::uint32_t what = number_at(datagram, kEvent + offsetof(proc_event, what));
   const std::size_t body = kEvent + offsetof(proc_event, event_data);
-  if (event->kind == kernel::ProcessEvent::Kind::kExec) {
-    must(what == proc_event::PROC_EVENT_EXEC);
-  } else {
-    must(what == proc_event::PROC_EVENT_UID || what == proc_event::PROC_EVENT_GID);
+  switch (message->kind) {
+    case Kind::kExec: must(what == proc_event::PROC_EVENT_EXEC); break;
+    case Kind::kIds: must(what == proc_event::PROC_EVENT_UID || what == proc_event::PROC_EVENT_GID); break;
+    case Kind::kAcknowledgement:
+      must(what == proc_event::PROC_EVENT_NONE);
+      must(message->error == number_at(datagram, body));
+      must(message->acknowledgement == number_at(datagram, NLMSG_HDRLEN + offsetof(cn_msg, ack)));
+      return;
   }
   // Both kinds of event begin with the thread and its process.
-  must(event->tgid == number_at(datagram, body + sizeof(std::uint32_t)));
+  must(message->tgid == number_at(datagram, body + sizeof(std::uint32_t)));
 }
 
 }  // namespace

@@ -41,6 +41,7 @@ daemon::Config configuration() {
   config.raw_noise = false;
   config.lifetime = std::chrono::seconds(10);  // short numbers come free again
   config.linger = std::chrono::seconds(1);
+  config.free_tries = config.tries_per_source = config.tries_per_user = 1u << 30;  // nobody has to wait
   return config;
 }
 
@@ -67,7 +68,9 @@ ServerScene::ServerScene() : directory_(make_directory()) {
   own_inode_ = *inode;
   server_.emplace(loop_, daemon::ServerParts{.config = configuration(),
                                              .audit = std::move(*audit),
+                                             .accounts = {},
                                              .store = std::move(store->users),
+                                             .tries = {},
                                              .sealer = std::move(store->sealer),
                                              .table_memory = std::move(*memory),
                                              .connector = std::nullopt,
@@ -97,6 +100,7 @@ void ServerScene::enrol() {
   user.sealed_password = std::move(*password);
   bool done = false;
   server_->store().post(
+      0,
       [user, value = std::move(*value)](daemon::UserStore& store) {
         for (;;) {
           const auto left = store.list({}, 100);
@@ -155,7 +159,7 @@ void ServerScene::settle(bool administered, bool changed) {
   must(server_->quota().total(daemon::Resource::kPending) == 0);
   if (administered && !changed) {
     bool done = false;
-    server_->store().post([](daemon::UserStore&) { return 0; }, [&](int) { done = true; });
+    server_->store().post(0, [](daemon::UserStore&) { return 0; }, [&](int) { done = true; });
     must(run_until([&] { return done; }));
   }
   if (changed) enrol();
