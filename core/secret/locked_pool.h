@@ -67,7 +67,8 @@ class LockedPool {
   std::unique_ptr<std::uint8_t[]> free_class_;
 };
 
-// Overwrites `size` octets in a way that the compiler keeps.
+// Overwrites `size` octets in a way that the compiler keeps, and what vector registers still hold of them or
+// of anything else.
 void wipe(void* data, std::size_t size) noexcept;
 
 }  // namespace keyd::secret
