@@ -1,0 +1,210 @@
+// What keyd still knows, and where: while sessions live, after they have ended, in its files and in a core.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <set>
+
+#include "tests/secrets/known_session.h"
+#include "tests/secrets/memory_hunt.h"
+#include "tests/support/private_keyd.h"
+
+namespace keyd::testing {
+namespace {
+
+using ::testing::IsEmpty;
+
+wire::ChallengeStart historic(const std::string& user, wire::Transform transform) {
+  auto start = RawClient::choice(user);
+  start.set_suite(wire::SUITE_HISTORIC);
+  start.set_transform(transform);
+  return start;
+}
+
+class SecretsInKeyd : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root: keyd cannot be looked into by others";
+    ASSERT_TRUE(keyd_.start()) << keyd_.log();
+    password_ = marked_text(24);
+    value_ = marked_text(40);
+    keyd_.enrol("alice", password_, {"--allow-historic"});
+    keyd_.set_credential("alice", "token", value_);
+    hunt_.mark("password", bytes_of(password_));
+    hunt_.mark("credential", bytes_of(value_));
+    std::ifstream key(keyd_.state_dir() + "/store.key", std::ios::binary);
+    const std::string octets{std::istreambuf_iterator<char>(key), std::istreambuf_iterator<char>()};
+    ASSERT_GE(octets.size(), 32u);
+    hunt_.mark("store key", bytes_of(octets).last(32));
+  }
+
+  // Findings that are not in the locked pool, or are there without being `allowed`. The names are compared up
+  // to their ends: "epoch 1 c2s" allows "alice epoch 1 c2s".
+  [[nodiscard]] std::vector<Finding> beyond(const std::set<std::string>& allowed) const {
+    auto found = hunt_.in_process(keyd_.pid());
+    std::erase_if(found, [&](const Finding& f) {
+      return f.locked &&
+             std::ranges::any_of(allowed, [&](const std::string& end) { return f.secret.ends_with(end); });
+    });
+    return found;
+  }
+  [[nodiscard]] bool holds(const std::string& secret) const {
+    const auto found = hunt_.in_process(keyd_.pid());
+    return std::ranges::any_of(found, [&](const Finding& f) { return f.secret == secret; });
+  }
+  // keyd has heard that the session is over and has answered somebody since.
+  void settle() const {
+    EXPECT_TRUE(keyd_.wait_for_state(::getpid(), "REVOKED")) << keyd_.state_of(::getpid());
+    (void)keyd_.keyadm({"health"});
+  }
+
+  PrivateKeyd keyd_{"[historic]\nenabled = true\n"};
+  std::string password_, value_;
+  Hunt hunt_;
+};
+
+// What may lie in locked memory, and when. Everything else nowhere.
+const std::set<std::string> kAlways{"store key"};
+std::set<std::string> live(const std::string& epoch) {
+  return {"store key", epoch + " c2s", epoch + " s2c", epoch + " chain", "exporter"};
+}
+
+TEST_F(SecretsInKeyd, EnrolmentLeavesTheStoreKeyAlone) {
+  EXPECT_THAT(beyond(kAlways), IsEmpty()) << text_of(beyond(kAlways));
+  EXPECT_TRUE(holds("store key")) << "the hunt cannot see what must be there";
+}
+
+TEST_F(SecretsInKeyd, ALiveSessionHasItsOwnKeysInLockedMemoryAndNothingElse) {
+  KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
+  ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
+  EXPECT_THAT(beyond(live("epoch 0")), IsEmpty()) << text_of(beyond(live("epoch 0")));
+  EXPECT_TRUE(holds("alice epoch 0 c2s")) << "the hunt cannot see what must be there";
+  EXPECT_EQ(session.credential("token"), value_);
+  EXPECT_THAT(beyond(live("epoch 0")), IsEmpty()) << text_of(beyond(live("epoch 0")));
+}
+
+TEST_F(SecretsInKeyd, ARekeyedSessionHasTheNewKeysAlone) {
+  KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
+  ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
+  ASSERT_TRUE(session.rekey());
+  ASSERT_TRUE(session.rekey());
+  EXPECT_THAT(beyond(live("epoch 2")), IsEmpty()) << text_of(beyond(live("epoch 2")));
+  EXPECT_TRUE(holds("alice epoch 2 s2c"));
+}
+
+TEST_F(SecretsInKeyd, AnEndedSessionLeavesNothing) {
+  KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
+  ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
+  EXPECT_EQ(session.credential("token"), value_);
+  ASSERT_TRUE(session.rekey());
+  ASSERT_TRUE(session.end());
+  settle();
+  EXPECT_THAT(beyond(kAlways), IsEmpty()) << text_of(beyond(kAlways));
+}
+
+TEST_F(SecretsInKeyd, EveryTransformOfTheHistoricSuiteLeavesNothing) {
+  for (const auto transform :
+       {wire::TRANSFORM_MD5, wire::TRANSFORM_HMAC_MD5, wire::TRANSFORM_KEYED_MD5_RFC1828}) {
+    KnownSession session(keyd_.runtime_dir(), hunt_, wire::Transform_Name(transform));
+    ASSERT_TRUE(session.log_in(historic("alice", transform), password_));
+    EXPECT_THAT(beyond(live("epoch 0")), IsEmpty()) << text_of(beyond(live("epoch 0")));
+    ASSERT_TRUE(session.end());
+    settle();
+  }
+  EXPECT_THAT(beyond(kAlways), IsEmpty()) << text_of(beyond(kAlways));
+}
+
+TEST_F(SecretsInKeyd, ARenewalLeavesNothingOfTheOldSession) {
+  KnownSession session(keyd_.runtime_dir(), hunt_, "old");
+  ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
+  auto choice = RawClient::choice("alice");
+  choice.set_renews(session.raw.machine->session_id());
+  session.name = "renewed";
+  ASSERT_TRUE(session.log_in(choice, password_));
+  auto allowed = live("renewed epoch 0");
+  allowed.erase("exporter");
+  allowed.insert("renewed exporter");
+  EXPECT_THAT(beyond(allowed), IsEmpty()) << text_of(beyond(allowed));
+}
+
+TEST_F(SecretsInKeyd, WrongPasswordsLeaveNothing) {
+  for (int i = 0; i < 3; ++i) {
+    const std::string wrong = marked_text(24);
+    KnownSession session(keyd_.runtime_dir(), hunt_, "wrong " + std::to_string(i));
+    EXPECT_FALSE(session.log_in(RawClient::choice("alice"), wrong));
+    EXPECT_TRUE(session.raw.last_packet.has_denied());
+  }
+  // The right ones that keyd compared with are not known to the client: the password itself is what counts.
+  (void)keyd_.keyadm({"health"});
+  EXPECT_THAT(beyond(kAlways), IsEmpty()) << text_of(beyond(kAlways));
+}
+
+TEST_F(SecretsInKeyd, AChangedPasswordAndARemovedCredentialAreForgotten) {
+  const std::string next = marked_text(30);
+  hunt_.mark("next password", bytes_of(next));
+  ASSERT_EQ(keyd_.keyadm({"user", "passwd", "alice", "--password-fd", "0"}, next + "\n").exit_code, 0);
+  ASSERT_EQ(keyd_.keyadm({"credential", "remove", "alice", "token"}).exit_code, 0);
+  EXPECT_THAT(beyond(kAlways), IsEmpty()) << text_of(beyond(kAlways));
+}
+
+TEST_F(SecretsInKeyd, NoFileNorLogNorAuditNorTableHasAny) {
+  {
+    KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
+    ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
+    EXPECT_EQ(session.credential("token"), value_);
+    ASSERT_TRUE(session.rekey());
+    const std::string wrong = marked_text(24);
+    hunt_.mark("wrong password", bytes_of(wrong));
+    auto found = hunt_.in_directory(keyd_.directory());  // with the database's journal as it is
+    std::erase_if(found, [&](const Finding& f) {
+      return f.secret == "store key" && f.where.starts_with(keyd_.state_dir() + "/store.key ");
+    });
+    EXPECT_THAT(found, IsEmpty()) << text_of(found);
+    const std::string proc = "/proc/" + std::to_string(keyd_.pid());
+    EXPECT_THAT(hunt_.in_file(proc + "/cmdline"), IsEmpty());
+    EXPECT_THAT(hunt_.in_file(proc + "/environ"), IsEmpty());
+  }
+  EXPECT_TRUE(std::filesystem::exists(keyd_.state_dir() + "/keyd.db"));
+  keyd_.stop();
+  auto found = hunt_.in_directory(keyd_.directory());
+  std::erase_if(found, [](const Finding& f) { return f.secret == "store key"; });
+  EXPECT_THAT(found, IsEmpty()) << text_of(found);
+}
+
+// ---- cores ------------------------------------------------------------------------------------------------
+
+TEST_F(SecretsInKeyd, ACrashLeavesNoCore) {
+  rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+  ASSERT_EQ(::prlimit(keyd_.pid(), RLIMIT_CORE, &unlimited, nullptr), 0);
+  KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
+  ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
+  const auto place = std::filesystem::read_symlink("/proc/" + std::to_string(keyd_.pid()) + "/cwd");
+  ASSERT_EQ(::kill(keyd_.pid(), SIGSEGV), 0);
+  ASSERT_TRUE(session.raw.closed_within(10));
+  for (const auto& entry : std::filesystem::directory_iterator(place)) {
+    const std::string name = entry.path().filename();
+    if (!entry.is_regular_file()) continue;
+    EXPECT_FALSE(name == "core" || name == "core." + std::to_string(keyd_.pid())) << entry.path();
+  }
+}
+
+TEST_F(SecretsInKeyd, ACoreTakenByRootHasNone) {
+  if (!std::filesystem::exists("/usr/bin/gcore")) GTEST_SKIP() << "no gcore (package gdb)";
+  KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
+  ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
+  EXPECT_EQ(session.credential("token"), value_);
+  const std::string prefix = keyd_.directory() + "/taken";
+  const auto taken = run({"/usr/bin/gcore", "-o", prefix, std::to_string(keyd_.pid())});
+  const std::string core = prefix + "." + std::to_string(keyd_.pid());
+  ASSERT_TRUE(std::filesystem::exists(core)) << taken.out << taken.err;
+  EXPECT_GT(std::filesystem::file_size(core), 1u << 20);
+  EXPECT_THAT(hunt_.in_file(core), IsEmpty()) << text_of(hunt_.in_file(core));
+}
+
+}  // namespace
+}  // namespace keyd::testing
