@@ -26,7 +26,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-std::chrono::seconds duration() { return std::chrono::seconds(::getenv("KEYD_SOAK") != nullptr ? 60 : 3); }
+std::chrono::seconds duration() { return std::chrono::seconds(::getenv("KEYD_SOAK") != nullptr ? 20 : 3); }
 
 // Processes that repeat something until they are killed, and count it.
 class Flood {
