@@ -1,6 +1,5 @@
 // keystat: the task table, read only.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -8,44 +7,10 @@
 #include "core/base/untrusted_text.h"
 #include "tools/console/command_line.h"
 #include "tools/console/process_name.h"
-#include "tools/keystat/render.h"
-
-namespace {
+#include "tools/keystat/terminal.h"
+#include "tools/keystat/watch.h"
 
 using namespace keyd;
-
-int complain_about(keyclient_status status) {
-  const bool down = status == KEYCLIENT_UNREACHABLE || status == KEYCLIENT_UNKNOWN ||
-                    status == KEYCLIENT_GONE || status == KEYCLIENT_DEADLINE;
-  return console::complain("keystat", keyclient_error(), down ? console::kUnreachable : console::kRefused);
-}
-
-std::string render(const keystat::Snapshot& snapshot, const std::string& output) {
-  if (output == "json") return keystat::as_json(snapshot);
-  if (output == "openmetrics") return keystat::as_openmetrics(snapshot);
-  return keystat::as_pretty(snapshot, console::wants_colour());
-}
-
-// Shows the table again at every change and at least every two seconds, until it is interrupted.
-int watch(keyclient_t* client, const keystat::Filter& filter, const std::string& output) {
-  const bool terminal = ::isatty(STDOUT_FILENO) == 1 && output == "pretty";
-  for (std::uint64_t seen = 0;;) {
-    keystat::Snapshot snapshot;
-    const auto status = keystat::take_snapshot(client, filter, snapshot);
-    if (status != KEYCLIENT_OK && status != KEYCLIENT_UNKNOWN) return complain_about(status);
-    const std::string text =
-        status == KEYCLIENT_OK ? render(snapshot, output) : std::string("keyd is down; waiting for it\n");
-    fmt::print("{}{}", terminal ? "\x1b[H\x1b[2J" : "", text);
-    if (std::fflush(stdout) != 0) return console::kDone;  // whoever read us has gone
-    if (status == KEYCLIENT_OK) {
-      (void)keyclient_wait_for_change(client, &seen, 2000);
-    } else {
-      ::sleep(1);
-    }
-  }
-}
-
-}  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Shows which processes are authenticated, and as whom.", "keystat");
@@ -77,13 +42,16 @@ int main(int argc, char** argv) {
   options.runtime_dir = runtime_dir.c_str();
   keyclient_t* client = nullptr;
   if (const auto status = keyclient_open(&options, &client); status != KEYCLIENT_OK)
-    return complain_about(status);
+    return keystat::complain_about(status);
   const std::unique_ptr<keyclient_t, void (*)(keyclient_t*)> owned(client, keyclient_close);
-  if (watching) return watch(client, filter, output);
+  if (watching) {
+    if (output == "pretty" && keystat::Terminal::usable()) return keystat::watch_on_screen(client, filter);
+    return keystat::watch_as_text(client, filter, output);
+  }
   keystat::Snapshot snapshot;
   if (const auto status = keystat::take_snapshot(client, filter, snapshot); status != KEYCLIENT_OK)
-    return complain_about(status);
-  fmt::print("{}", render(snapshot, output));
+    return keystat::complain_about(status);
+  fmt::print("{}", keystat::render(snapshot, output));
   if (snapshot.table.stale != 0)
     return console::complain("keystat", "keyd is down or stopped: its task table counts for nothing",
                              console::kUnreachable);

@@ -27,6 +27,10 @@ Json timestamp(std::uint64_t boot) {
                      wall % kSecond / kMillisecond);
 }
 
+std::string host_name(std::uint32_t host) { return host == 0 ? "local" : fmt::format("host-{}", host); }
+
+}  // namespace
+
 const char* revocation_name(keyclient_revocation revocation) {
   switch (revocation) {
     case KEYCLIENT_NEVER: return "never";
@@ -38,17 +42,14 @@ const char* revocation_name(keyclient_revocation revocation) {
   return "unknown";
 }
 
-Json flags_of(const keyclient_identity& identity) {
-  Json flags = Json::array();
-  if ((identity.flags & KEYCLIENT_FLAG_CHANGE_DUE) != 0) flags.push_back("CHANGE_DUE");
-  if ((identity.flags & KEYCLIENT_FLAG_REAUTHENTICATING) != 0) flags.push_back("REAUTHENTICATING");
-  if ((identity.flags & KEYCLIENT_FLAG_PLANNED_EXEC) != 0) flags.push_back("PLANNED_EXEC");
-  return flags;
+std::vector<std::string> flag_names(const keyclient_identity& identity) {
+  std::vector<std::string> names;
+  if ((identity.flags & KEYCLIENT_FLAG_CHANGE_DUE) != 0) names.emplace_back("CHANGE_DUE");
+  if ((identity.flags & KEYCLIENT_FLAG_REAUTHENTICATING) != 0) names.emplace_back("REAUTHENTICATING");
+  if ((identity.flags & KEYCLIENT_FLAG_PLANNED_EXEC) != 0) names.emplace_back("PLANNED_EXEC");
+  return names;
 }
 
-std::string host_name(std::uint32_t host) { return host == 0 ? "local" : fmt::format("host-{}", host); }
-
-// "2m", "3h": how long ago, or until then.
 std::string span(std::uint64_t nanoseconds) {
   const std::uint64_t s = nanoseconds / kSecond;
   return s < 60      ? fmt::format("{}s", s)
@@ -67,8 +68,6 @@ const char* colour_of(keyclient_state state) {
   }
 }
 
-}  // namespace
-
 std::string as_pretty(const Snapshot& snapshot, bool colour) {
   const keyclient_table& table = snapshot.table;
   std::string out = fmt::format(
@@ -80,12 +79,12 @@ std::string as_pretty(const Snapshot& snapshot, bool colour) {
   out += fmt::format("{:>7} {:<20} {:<9} {:<18} {:<12} {:<9} {:>6} {:>5} {:>7}  {}\n", "PID", "USER", "STATE",
                      "REASON", "SCHEME", "SUITE", "UID", "AGE", "EXPIRES", "COMMAND");
   const std::uint64_t now = boot_now();
-  for (const auto& [t, command] : snapshot.tasks) {
+  for (const auto& [t, command, named] : snapshot.tasks) {
     const std::uint64_t since = t.complete_since != 0 ? t.complete_since : t.pending_since;
     std::string state = fmt::format("{:<9}", state_name(t.state));
     if (colour) state = colour_of(t.state) + state + "\x1b[0m";
     std::string flags;
-    for (const auto& flag : flags_of(t)) flags += " [" + flag.get<std::string>() + "]";
+    for (const std::string& flag : flag_names(t)) flags += " [" + flag + "]";
     out += fmt::format("{:>7} {:<20} {} {:<18} {:<12} {:<9} {:>6} {:>5} {:>7}  {}{}\n", t.pid, escape(t.user),
                        state, t.reason, t.scheme, t.suite, t.uid, span(now - std::min(since, now)),
                        t.state == KEYCLIENT_STATE_COMPLETE ? span(t.expires - now) : "-", escape(command),
@@ -94,7 +93,9 @@ std::string as_pretty(const Snapshot& snapshot, bool colour) {
   return out;
 }
 
-std::string as_json(const Snapshot& snapshot) {
+namespace {
+
+Json json_of(const Snapshot& snapshot) {
   const keyclient_table& table = snapshot.table;
   Json out;
   out["table"] = {{"version", table.version},
@@ -107,7 +108,7 @@ std::string as_json(const Snapshot& snapshot) {
                     {"exit", revocation_name(table.on_exit)},
                     {"credentials", revocation_name(table.on_credentials)}}}};
   out["tasks"] = Json::array();
-  for (const auto& [t, command] : snapshot.tasks) {
+  for (const auto& [t, command, named] : snapshot.tasks) {
     Json task;
     task["pid"] = t.pid;
     task["inode"] = t.inode;
@@ -119,7 +120,7 @@ std::string as_json(const Snapshot& snapshot) {
     task["scheme"] = t.scheme;
     task["suite"] = t.suite;
     task["state"] = state_name(t.state);
-    task["flags"] = flags_of(t);
+    task["flags"] = flag_names(t);
     task["reason"] = t.reason;
     task["tier"] = t.tier;
     task["session"] = to_hex(t.session_id);
@@ -133,15 +134,24 @@ std::string as_json(const Snapshot& snapshot) {
     task["command"] = command;
     out["tasks"].push_back(std::move(task));
   }
-  // Whatever a process calls itself, the output stays well-formed UTF-8.
-  return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return out;
 }
+
+// Whatever a process calls itself, the output stays well-formed UTF-8.
+std::string dump(const Json& json, int indent) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+std::string as_json(const Snapshot& snapshot) { return dump(json_of(snapshot), 2); }
+std::string as_json_line(const Snapshot& snapshot) { return dump(json_of(snapshot), -1); }
 
 std::string as_openmetrics(const Snapshot& snapshot) {
   const keyclient_table& table = snapshot.table;
   std::array<std::uint64_t, 6> by_state{};
   std::uint64_t records = 0, octets = 0;
-  for (const auto& [t, command] : snapshot.tasks) {
+  for (const auto& [t, command, named] : snapshot.tasks) {
     if (static_cast<std::size_t>(t.state) < by_state.size()) ++by_state[static_cast<std::size_t>(t.state)];
     records += t.records;
     octets += t.octets;

@@ -34,6 +34,11 @@ const char* state_name(keyclient_state state) {
   return "UNKNOWN";
 }
 
+void name_command(Task& task) {
+  if (!task.named) task.command = command_of(task.identity.pid);
+  task.named = true;
+}
+
 keyclient_status take_snapshot(keyclient_t* client, const Filter& filter, Snapshot& out) {
   out = Snapshot{};
   out.table.size = sizeof out.table;
@@ -47,12 +52,11 @@ keyclient_status take_snapshot(keyclient_t* client, const Filter& filter, Snapsh
       client,
       [](void* raw, const keyclient_identity* identity) {
         auto& into = *static_cast<Context*>(raw);
-        if (passes(*identity, into.filter)) into.tasks.push_back({*identity, {}});
+        if (passes(*identity, into.filter)) into.tasks.push_back({*identity});
       },
       &context);
   if (status != KEYCLIENT_OK) return status;
   std::ranges::sort(out.tasks, {}, [](const Task& task) { return task.identity.pid; });
-  for (Task& task : out.tasks) task.command = command_of(task.identity.pid);
   return KEYCLIENT_OK;
 }
 

@@ -1,4 +1,5 @@
-// The task table at one moment, as keystat shows it: filtered, sorted by pid, with each process's command.
+// The task table at one moment, as keystat shows it: filtered and sorted by pid; each process's
+// command when it is asked for.
 #pragma once
 
 #include <keyclient/keyclient.h>
@@ -18,7 +19,9 @@ struct Filter {
 
 struct Task {
   keyclient_identity identity;
-  std::string command;  // its name as it is now, untrusted; empty when it cannot be told
+  std::string command =
+      {};  // its name as it is now, untrusted; empty when it cannot be told, or was not asked
+  bool named = false;
 };
 
 struct Snapshot {
@@ -28,6 +31,9 @@ struct Snapshot {
 
 // Reads the table. keyclient_error() says what went wrong.
 [[nodiscard]] keyclient_status take_snapshot(keyclient_t* client, const Filter& filter, Snapshot& out);
+
+// Asks the kernel for the task's command, unless it was asked already: a table can be large, a screen is not.
+void name_command(Task& task);
 
 [[nodiscard]] const char* state_name(keyclient_state state);
 
