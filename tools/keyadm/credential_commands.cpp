@@ -74,7 +74,7 @@ CLI::App* add_command(CLI::App& parent, Invocation& invocation, const char* verb
                       const std::shared_ptr<CredentialOptions>& options,
                       int (*run)(const Invocation&, const CredentialOptions&)) {
   CLI::App* const command = parent.add_subcommand(verb, help);
-  command->add_option("USER", options->user, "whose")->required();
+  command->add_option("USER", options->user, "whose")->required()->option_text(" ");
   command->callback([&invocation, options, run] {
     invocation.chosen = [&invocation, options, run] { return run(invocation, *options); };
   });
@@ -91,22 +91,23 @@ void add_credential_commands(CLI::App& app, Invocation& invocation) {
   const auto setting = std::make_shared<CredentialOptions>();
   CLI::App* const set = add_command(credential, invocation, "set", "store a secret of 1 to 65536 octets",
                                     setting, set_credential);
-  set->add_option("NAME", setting->name, "the credential's name")->required();
-  set->add_option("--value-fd", setting->value_fd,
-                  "read the value, every octet of it, from this descriptor; else ask")
-      ->check(CLI::NonNegativeNumber);
+  set->add_option("NAME", setting->name, "the credential's name")->required()->option_text(" ");
+  console::is_descriptor(set->add_option("--value-fd", setting->value_fd,
+                                         "read the value, every octet of it, from this descriptor\n"
+                                         "(default: ask for one line on the terminal)"));
 
   const auto listing = std::make_shared<CredentialOptions>();
-  add_command(credential, invocation, "list", "list a user's credentials, without their values", listing,
-              list_credentials)
-      ->add_option("-o,--output", listing->output, "pretty or json")
-      ->check(CLI::IsMember({"pretty", "json"}))
-      ->capture_default_str();
+  CLI::App* const list =
+      add_command(credential, invocation, "list", "list a user's credentials, without their values", listing,
+                  list_credentials);
+  console::is_one_of(list->add_option("-o,--output", listing->output, "the form (default: pretty)"),
+                     {"pretty", "json"});
 
   const auto removing = std::make_shared<CredentialOptions>();
   add_command(credential, invocation, "remove", "remove a credential", removing, remove_credential)
       ->add_option("NAME", removing->name, "the credential's name")
-      ->required();
+      ->required()
+      ->option_text(" ");
 }
 
 }  // namespace keyd::keyadm

@@ -129,10 +129,12 @@ void add_health_command(CLI::App& app, Invocation& invocation) {
   const auto options = std::make_shared<HealthOptions>();
   CLI::App* const asking = app.add_subcommand("health", "whether keyd is live and ready, and what it lacks");
   asking->add_flag("--live", options->live_only,
-                   "ask only whether it is live: answered at once, without touching the store");
-  asking->add_option("-o,--output", options->output, "pretty or json")
-      ->check(CLI::IsMember({"pretty", "json"}))
-      ->capture_default_str();
+                   "ask only whether it is live: answered at once,\nwithout touching the store");
+  console::is_one_of(asking->add_option("-o,--output", options->output, "the form (default: pretty)"),
+                     {"pretty", "json"});
+  asking->footer(
+      "Exit status: 0 ready (with --live: live); 1 live but not ready, what is wrong is told;\n"
+      "3 not live: keyd cannot be reached, or has not answered in 5 s.");
   asking->callback([&invocation, options] {
     invocation.chosen = [&invocation, options] { return health(invocation, *options); };
   });

@@ -28,6 +28,17 @@ int main(int argc, char** argv) {
   keyd::keyadm::Invocation invocation;
   keyd::console::add_standard_options(app, "keyadm", invocation.runtime_dir);
   app.require_subcommand(1);
+  app.footer(
+      "Each command has its own --help: keyadm user add --help\n"
+      "\n"
+      "Examples:\n"
+      "  keyadm user add alice\n"
+      "  keyadm credential set alice db-password --value-fd 3 3< db-password.txt\n"
+      "  keyadm revoke 4711:90210\n"
+      "  keyadm health\n"
+      "\n"
+      "Exit status: 0 done; 1 refused, not found, nothing revoked, or live but not ready;\n"
+      "2 wrong usage; 3 keyd cannot be reached or does not answer. See keyadm(8).");
   keyd::keyadm::add_user_commands(app, invocation);
   keyd::keyadm::add_credential_commands(app, invocation);
   keyd::keyadm::add_process_commands(app, invocation);

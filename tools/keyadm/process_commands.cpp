@@ -38,9 +38,13 @@ void add_process_commands(CLI::App& app, Invocation& invocation) {
   };
   const auto options = std::make_shared<Options>();
   CLI::App* const revoking = app.add_subcommand("revoke", "end the session of a process, or all of a user's");
-  revoking->add_option("PID[:INODE]", options->process,
-                       "the process; with its pidfs inode it cannot be another one");
-  revoking->add_option("--user", options->user, "every process of this user");
+  revoking
+      ->add_option("PID[:INODE]", options->process,
+                   "the process; with its pidfs inode, which keystat -o json\n"
+                   "shows, it cannot be another that was given the same number")
+      ->option_text(" ");
+  revoking->add_option("--user", options->user, "every process of this user")->option_text("NAME");
+  revoking->footer("Exit status: 1 when there was no record to revoke.");
   revoking->callback([&invocation, options] {
     invocation.chosen = [&invocation, options] {
       return revoke(invocation, options->process, options->user);

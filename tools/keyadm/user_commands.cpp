@@ -135,7 +135,7 @@ void add_simple(CLI::App& user, Invocation& invocation, const char* verb, const 
                 SetName field) {
   const auto options = std::make_shared<UserOptions>();
   CLI::App* const command = user.add_subcommand(verb, help);
-  command->add_option("NAME", options->name, "the user")->required();
+  command->add_option("NAME", options->name, "the user")->required()->option_text(" ");
   command->callback([&invocation, options, field, said] {
     invocation.chosen = [&invocation, options, field, said] {
       wire::AdminRequest request;
@@ -158,16 +158,14 @@ CLI::App* add_command(CLI::App& user, Invocation& invocation, const char* verb, 
 }
 
 void add_output_option(CLI::App* command, const Options& options) {
-  command->add_option("-o,--output", options->output, "pretty or json")
-      ->check(CLI::IsMember({"pretty", "json"}))
-      ->capture_default_str();
+  console::is_one_of(command->add_option("-o,--output", options->output, "the form (default: pretty)"),
+                     {"pretty", "json"});
 }
 
 void add_password_option(CLI::App* command, const Options& options) {
-  command
-      ->add_option("--password-fd", options->password_fd,
-                   "read the password (one line) from this descriptor; else ask twice")
-      ->check(CLI::NonNegativeNumber);
+  console::is_descriptor(command->add_option("--password-fd", options->password_fd,
+                                             "read the password (one line) from this descriptor\n"
+                                             "(default: ask twice on the terminal)"));
 }
 
 }  // namespace
@@ -178,17 +176,21 @@ void add_user_commands(CLI::App& app, Invocation& invocation) {
 
   const auto adding = std::make_shared<UserOptions>();
   CLI::App* const add = add_command(user, invocation, "add", "enrol a user", adding, add_user);
-  add->add_option("NAME", adding->name, "the user's name")->required();
-  add->add_option("--scheme", adding->schemes, "a scheme the user may use (repeat; default: challenge)");
+  add->add_option("NAME", adding->name, "the user's name: 1 to 64 octets of UTF-8")
+      ->required()
+      ->option_text(" ");
+  add->add_option("--scheme", adding->schemes,
+                  "a scheme the user may use: challenge\n(may be repeated; default: challenge)")
+      ->option_text("NAME");
   add->add_flag("--allow-historic", adding->allow_historic,
-                "let this user use the scheme's historic suite (weak: MD5, short numbers)");
+                "let this user use the historic suite too, where keyd offers\nit (weak: MD5, short numbers)");
   add_password_option(add, adding);
 
   const auto changing = std::make_shared<UserOptions>();
   CLI::App* const passwd =
       add_command(user, invocation, "passwd", "set a user's password; ends the user's sessions", changing,
                   change_password);
-  passwd->add_option("NAME", changing->name, "the user")->required();
+  passwd->add_option("NAME", changing->name, "the user")->required()->option_text(" ");
   add_password_option(passwd, changing);
 
   const auto listing = std::make_shared<UserOptions>();
@@ -196,7 +198,7 @@ void add_user_commands(CLI::App& app, Invocation& invocation) {
 
   const auto showing = std::make_shared<UserOptions>();
   CLI::App* const show = add_command(user, invocation, "show", "show one user", showing, show_user);
-  show->add_option("NAME", showing->name, "the user")->required();
+  show->add_option("NAME", showing->name, "the user")->required()->option_text(" ");
   add_output_option(show, showing);
 
   add_simple(user, invocation, "enable", "let a disabled user authenticate again", "enabled",

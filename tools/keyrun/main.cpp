@@ -49,28 +49,50 @@ int split(int argc, char** argv, std::vector<std::string>& command) {
   return argc;
 }
 
+// CLI11 knows nothing of what stands behind "--".
+struct Help : CLI::Formatter {
+  std::string make_usage(const CLI::App*, std::string) const override {
+    return "Usage: keyrun [OPTIONS] --user NAME -- CMD [ARG...]\n";
+  }
+};
+
 void parse(int argc, char** argv, Options& options) {
-  CLI::App app(
-      "Authenticates as a user and becomes CMD, which keeps the record.\nusage: keyrun [OPTIONS] --user NAME "
-      "-- CMD [ARG...]",
-      "keyrun");
+  CLI::App app("Authenticates as a user and becomes CMD, which keeps the record.", "keyrun");
+  app.formatter(std::make_shared<Help>());
   console::add_standard_options(app, "keyrun", options.runtime_dir);
-  app.add_option("--user", options.user, "who to authenticate as")->required();
-  app.add_option("--scheme", options.scheme, "the exchange")
-      ->check(CLI::IsMember({"challenge"}))
-      ->capture_default_str();
-  app.add_option("--suite", options.suite, "modern, or historic where keyd's administrator allows it")
-      ->check(CLI::IsMember({"modern", "historic"}))
-      ->capture_default_str();
-  app.add_option("--transform", options.transform,
-                 "historic suite: hmac-md5 (default), md5, keyed-md5-rfc1828");
-  app.add_option("--nonce-bits", options.nonce_bits, "historic suite: 16 (default) to 256");
-  app.add_option("--keys", options.key_count, "one key, or one for each direction")->check(CLI::Range(1, 2));
-  app.add_option("--password-fd", options.password_fd,
-                 "read the password (one line) from this descriptor; else ask")
-      ->check(CLI::NonNegativeNumber);
+  app.add_option("--user", options.user, "who to authenticate as (required)")
+      ->required()
+      ->option_text("NAME");
+  console::is_descriptor(app.add_option("--password-fd", options.password_fd,
+                                        "read the password (one line) from this descriptor\n"
+                                        "(default: ask on the terminal)"));
   app.add_option("--credential", options.credentials,
-                 "fetch this credential; KEYD_CREDENTIAL_<NAME> says its descriptor (repeat)");
+                 "fetch this credential of the user; CMD finds the number\n"
+                 "of its descriptor in KEYD_CREDENTIAL_<NAME> (may be repeated)")
+      ->option_text("NAME");
+  console::is_one_of(app.add_option("--scheme", options.scheme, "the exchange (default: challenge)"),
+                     {"challenge"});
+  console::is_one_of(app.add_option("--suite", options.suite,
+                                    "historic is weak, and must be allowed by keyd and\n"
+                                    "for the user (default: modern)"),
+                     {"modern", "historic"});
+  app.add_option("--transform", options.transform,
+                 "of the historic suite: hmac-md5, md5, keyed-md5-rfc1828\n(default: hmac-md5)")
+      ->option_text("NAME");
+  app.add_option("--nonce-bits", options.nonce_bits,
+                 "of the historic suite: 16 to 256, a multiple of 8 (default: 16)")
+      ->option_text("BITS");
+  app.add_option("--keys", options.key_count, "1: one key; 2: one for each direction (default: 2)")
+      ->check(CLI::Range(1, 2))
+      ->option_text("1|2");
+  app.footer(
+      "Examples:\n"
+      "  keyrun --user alice -- ./report.sh\n"
+      "  keyrun --user alice --credential db-password -- sh -c 'db < /dev/fd/$KEYD_CREDENTIAL_DB_PASSWORD'\n"
+      "  keyrun --user ci --password-fd 3 -- make deploy 3< /run/secrets/ci\n"
+      "\n"
+      "Exit status: that of CMD. Before there is one: 1 refused (wrong user or password, no such\n"
+      "credential, CMD cannot be run); 2 wrong usage; 3 keyd cannot be reached. See keyrun(1).");
   const int own = split(argc, argv, options.command);
   console::parse_or_exit(app, own, argv);
 }

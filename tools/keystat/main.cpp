@@ -18,14 +18,28 @@ int main(int argc, char** argv) {
   keystat::Filter filter;
   bool watching = false;
   console::add_standard_options(app, "keystat", runtime_dir);
-  app.add_option("PID[:INODE]", process, "this process alone (exit 1 when it has no record)");
-  app.add_option("-o,--output", output, "pretty, json or openmetrics")
-      ->check(CLI::IsMember({"pretty", "json", "openmetrics"}))
-      ->capture_default_str();
-  app.add_option("--user", filter.user, "this user's processes alone");
-  app.add_option("--state", filter.state, "PENDING, COMPLETE, EXPIRED, REVOKED or FAILED alone")
-      ->transform(CLI::IsMember({"PENDING", "COMPLETE", "EXPIRED", "REVOKED", "FAILED"}, CLI::ignore_case));
-  app.add_flag("--watch", watching, "show it again at every change");
+  app.add_option(
+         "PID[:INODE]", process,
+         "show this process alone; with its pidfs inode it cannot be\nanother that was given the same number")
+      ->option_text(" ");
+  console::is_one_of(app.add_option("-o,--output", output, "the form (default: pretty)"),
+                     {"pretty", "json", "openmetrics"});
+  app.add_option("--user", filter.user, "show this user's processes alone")->option_text("NAME");
+  app.add_option("--state", filter.state,
+                 "show this state alone: PENDING, COMPLETE, EXPIRED,\nREVOKED, FAILED, in either case")
+      ->transform(CLI::IsMember({"PENDING", "COMPLETE", "EXPIRED", "REVOKED", "FAILED"}, CLI::ignore_case))
+      ->option_text("STATE");
+  app.add_flag("--watch", watching,
+               "show it again at every change; on a terminal a full\nscreen with keys (h shows them)");
+  app.footer(
+      "Examples:\n"
+      "  keystat                          who is authenticated, and where\n"
+      "  keystat --watch                  the same, as it changes\n"
+      "  keystat --state complete -o json | jq -r '.tasks[] | \"\\(.pid) \\(.user)\"'\n"
+      "\n"
+      "Exit status: 0 done; 1 the process named has no record (that passes the filters), or\n"
+      "keyd refused its table; 2 wrong usage; 3 keyd cannot be reached, or is down.\n"
+      "See keystat(1).");
   console::parse_or_exit(app, argc, argv);
   if (!process.empty()) {
     const auto named = console::parse_process(process);

@@ -216,7 +216,8 @@ std::vector<std::string> compose(const ScreenInput& in, View& view) {
   } else {
     const std::uint64_t now = boot_now();
     for (std::size_t i = 0; i < shown; ++i) lines.push_back(row(in, *rows[first + i], now));
-    if (rows.empty() && room != 0) lines.emplace_back(clip(in.down ? "" : "  no task to show", in.size.columns));
+    if (rows.empty() && room != 0)
+      lines.emplace_back(clip(in.down ? "" : "  no task to show", in.size.columns));
   }
   lines.resize(std::min(lines.size(), in.size.rows));
   while (lines.size() + 1 < in.size.rows) lines.emplace_back();
