@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
@@ -14,6 +17,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "core/base/unique_fd.h"
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
@@ -288,6 +292,39 @@ TEST(ReloadWithoutPrivileges, SaysThatItMayNotReadTheFile) {
   ::chmod(keyd.config_file().c_str(), 0644);
   ::kill(keyd.pid(), SIGHUP);
   EXPECT_TRUE(within(10, [&] { return keyd.log().find("audit config.reloaded") != std::string::npos; }));
+}
+
+TEST(ReloadAndTheServiceManager, IsAnnouncedFromItsBeginningToItsEnd) {
+  PrivateKeyd keyd;
+  // What the service manager gives its services: a datagram socket.
+  const std::string path = keyd.directory() + "/notify";
+  const UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  const timeval patience{10, 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  const auto told = [&] {
+    std::array<char, 512> octets{};
+    const ssize_t got = ::recv(socket.get(), octets.data(), octets.size(), 0);
+    return std::string(octets.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
+  };
+  ::setenv("NOTIFY_SOCKET", path.c_str(), 1);
+  const bool started = keyd.start();
+  ::unsetenv("NOTIFY_SOCKET");
+  ASSERT_TRUE(started) << keyd.log();
+  const std::string ready = told();
+  if (ready.empty()) GTEST_SKIP() << "built without libsystemd";
+  EXPECT_EQ(ready.find("READY=1\nSTATUS=tier "), 0u) << ready;
+  ::kill(keyd.pid(), SIGHUP);
+  EXPECT_EQ(told().find("RELOADING=1\nMONOTONIC_USEC="), 0u);
+  EXPECT_EQ(told(), ready);
+  std::ofstream(keyd.config_file()) << "broken";
+  ::kill(keyd.pid(), SIGHUP);
+  EXPECT_EQ(told().find("RELOADING=1"), 0u);
+  EXPECT_THAT(told(), HasSubstr("READY=1\nSTATUS=tier "));  // it serves all the same
+  EXPECT_THAT(keyd.log(), HasSubstr("audit config.refused"));
 }
 
 TEST_F(Reload, ManyUnderLoadAreNoticedByNobody) {
