@@ -8,14 +8,15 @@ std::string refused_users_config() { return std::string("[historic]\nenabled = t
 
 bool start_with_refused_users(PrivateKeyd& keyd) {
   if (!keyd.start()) return false;
-  for (const char* user : {"alice", "dora", "lucy", "nina"}) keyd.enrol(user, "right", {"--allow-historic"});
+  for (const char* user : {"alice", "dinah", "lucie", "nelly"})
+    keyd.enrol(user, "right", {"--allow-historic"});
   keyd.enrol(kNoHistoricUser.user, "right");
-  if (keyd.keyadm({"user", "disable", "dora"}).exit_code != 0) return false;
+  if (keyd.keyadm({"user", "disable", "dinah"}).exit_code != 0) return false;
   // What keyadm does not offer: a lock without failures, a user of schemes that are not here yet.
   keyd.stop();
   const auto changed = run({"/usr/bin/sqlite3", keyd.state_dir() + "/keyd.db",
-                            "UPDATE users SET state = 1 WHERE name = 'lucy';"
-                            "UPDATE users SET schemes = 0 WHERE name = 'nina';"});
+                            "UPDATE users SET state = 1 WHERE name = 'lucie';"
+                            "UPDATE users SET schemes = 0 WHERE name = 'nelly';"});
   return changed.exit_code == 0 && keyd.start();
 }
 

@@ -1,5 +1,5 @@
-// Everybody whom keyd denies, one of each kind: to be treated alike, in what it says (the uniformity test)
-// and in how long it takes (the uniformity benchmark).
+// Everybody whom keyd denies, one of each kind, all with names of one length: to be treated alike, in what it
+// says (the uniformity test) and in how long it takes (the uniformity benchmark).
 #pragma once
 
 #include <string>
@@ -23,13 +23,13 @@ struct RefusedUser {
 
 inline constexpr RefusedUser kRefusedUsers[] = {
     {"wrong password", "alice", "wrong", "wrong-proof"},
-    {"unknown", "nosuch", "right", "unknown-user"},
-    {"disabled", "dora", "right", "user-disabled"},
-    {"locked", "lucy", "right", "user-locked"},
-    {"scheme not enrolled", "nina", "right", "scheme-not-enrolled"},
+    {"unknown", "ghost", "right", "unknown-user"},
+    {"disabled", "dinah", "right", "user-disabled"},
+    {"locked", "lucie", "right", "user-locked"},
+    {"scheme not enrolled", "nelly", "right", "scheme-not-enrolled"},
 };
 // In the historic suite beside them.
-inline constexpr RefusedUser kNoHistoricUser = {"historic not allowed", "mona", "right",
+inline constexpr RefusedUser kNoHistoricUser = {"historic not allowed", "monty", "right",
                                                 "historic-not-allowed"};
 
 // Makes these users in a keyd that is not running yet, and starts it. False when that failed.
