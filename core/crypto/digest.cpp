@@ -1,9 +1,11 @@
 // Algorithms are fetched once; contexts are one a thread and are emptied after each use, because they may
 // have held a key.
+#define OPENSSL_SUPPRESS_DEPRECATED  // SHA256_Init and its like: in OpenSSL 3 EVP alone is current
 #include "core/crypto/digest.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 
 #include <algorithm>
 
@@ -42,6 +44,39 @@ void digest(Hash hash, std::initializer_list<ByteView> parts, MutableByteView ou
   EVP_MD_CTX_reset(context.get());
 }
 
+namespace {
+
+// SHA-256 without EVP, which takes a third of an HMAC's time for itself and keeps its state in its own heap.
+// The state may come from a key: it is on the stack, and wiped.
+class BareSha256 {
+ public:
+  BareSha256() { require(SHA256_Init(&state_) == 1); }
+  ~BareSha256() { OPENSSL_cleanse(&state_, sizeof state_); }
+  BareSha256(const BareSha256&) = delete;
+  BareSha256& operator=(const BareSha256&) = delete;
+  void update(ByteView octets) { require(SHA256_Update(&state_, octets.data(), octets.size()) == 1); }
+  void finish(MutableByteView out) { require(SHA256_Final(out.data(), &state_) == 1); }
+
+ private:
+  SHA256_CTX state_;
+};
+
+void hmac_sha256(std::array<std::uint8_t, kBlock>& pad, std::initializer_list<ByteView> parts,
+                 MutableByteView out) {
+  for (auto& octet : pad) octet ^= 0x36;
+  BareSha256 inner, outer;
+  inner.update(pad);
+  for (const ByteView part : parts) inner.update(part);
+  inner.finish(out);
+  for (auto& octet : pad) octet ^= 0x36 ^ 0x5c;
+  outer.update(pad);
+  outer.update(out);
+  outer.finish(out);
+  OPENSSL_cleanse(pad.data(), pad.size());
+}
+
+}  // namespace
+
 void hmac(Hash hash, ByteView key, std::initializer_list<ByteView> parts, MutableByteView out) {
   require(out.size() == size_of(hash));
   thread_local const DigestContext context(EVP_MD_CTX_new());
@@ -51,6 +86,7 @@ void hmac(Hash hash, ByteView key, std::initializer_list<ByteView> parts, Mutabl
   } else {
     std::copy(key.begin(), key.end(), pad.begin());
   }
+  if (hash == Hash::kSha256) return hmac_sha256(pad, parts, out);
   unsigned written = 0;
   for (auto& octet : pad) octet ^= 0x36;
   require(EVP_DigestInit_ex2(context.get(), algorithm(hash), nullptr) == 1);

@@ -33,6 +33,21 @@ TEST(Random, FillsTheWholeView) {
   for (std::size_t i = 0; i < touched.size(); ++i) EXPECT_NE(touched[i], 0) << i;
 }
 
+// Small draws come from what was drawn ahead: at every size, and across its end, nothing comes again.
+TEST(Random, NeverRepeatsOctetsAtAnySizeOfDraw) {
+  std::set<Bytes> seen;
+  for (int round = 0; round < 200; ++round) {
+    for (const std::size_t size : {16u, 33u, 64u, 65u, 500u}) {
+      Bytes out(size);
+      ASSERT_TRUE(fill_random(out));
+      for (std::size_t at = 0; at + 8 <= size; at += 8) {
+        const auto piece = ByteView(out).subspan(at, 8);
+        EXPECT_TRUE(seen.insert(Bytes(piece.begin(), piece.end())).second) << size;
+      }
+    }
+  }
+}
+
 TEST(Random, TakesAnEmptyView) {
   // A single-key exchange draws a second number of no octets.
   EXPECT_TRUE(fill_random({}));
