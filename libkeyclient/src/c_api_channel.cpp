@@ -1,4 +1,5 @@
 // The C ABI: records of a program's own, under keys exported from its session.
+#include <cstring>
 #include <functional>
 
 #include "libkeyclient/src/handle.h"
@@ -48,10 +49,13 @@ keyclient_status keyclient_seal(keyclient_channel_t* channel, const void* data, 
     }
     const ByteView plaintext(static_cast<const std::uint8_t*>(data), size);
     const MutableByteView room(static_cast<std::uint8_t*>(record), size + exchange::kRecordOverhead);
-    const bool apart = !overlap(plaintext, room);
-    const auto copy = apart ? secret::SecretBuffer() : secret::SecretBuffer::copy_of(plaintext);
-    const auto sealed =
-        channel->channel.seal_into(exchange::RecordType::kApplication, apart ? plaintext : copy.reveal(), room);
+    if (overlap(plaintext, room)) {
+      const auto apart = channel->channel.seal(exchange::RecordType::kApplication, plaintext);
+      if (!apart) return report(failure_of(apart.error()));
+      std::memcpy(record, apart->data(), apart->size());
+      return KEYCLIENT_OK;
+    }
+    const auto sealed = channel->channel.seal_into(exchange::RecordType::kApplication, plaintext, room);
     return sealed ? KEYCLIENT_OK : report(failure_of(sealed.error()));
   });
 }

@@ -178,6 +178,27 @@ TEST_F(Session, SealsRecordsThatOnlyTheOtherEndOpens) {
   for (auto* channel : {one, other, stranger}) keyclient_channel_free(channel);
 }
 
+TEST_F(Session, SealsAndOpensWithinOneBufferOfTheProgram) {
+  authenticate();
+  keyclient_channel_t *one = nullptr, *other = nullptr;
+  ASSERT_EQ(keyclient_channel_new(client_, "pipe", KEYCLIENT_INITIATOR, &one), KEYCLIENT_OK);
+  ASSERT_EQ(keyclient_channel_new(client_, "pipe", KEYCLIENT_RESPONDER, &other), KEYCLIENT_OK);
+  const std::string text(1000, 'w');
+  std::string buffer(text.size() + 2 * KEYCLIENT_RECORD_OVERHEAD, '\0');
+  // Wherever in the buffer text, record and text again begin.
+  for (std::size_t at = 0; at <= KEYCLIENT_RECORD_OVERHEAD; ++at) {
+    for (const std::size_t record : {std::size_t{0}, at, std::size_t{KEYCLIENT_RECORD_OVERHEAD}}) {
+      buffer.replace(at, text.size(), text);
+      ASSERT_EQ(keyclient_seal(one, buffer.data() + at, text.size(), buffer.data() + record), KEYCLIENT_OK);
+      ASSERT_EQ(keyclient_open_record(other, buffer.data() + record, text.size() + KEYCLIENT_RECORD_OVERHEAD,
+                                      buffer.data() + at),
+                KEYCLIENT_OK);
+      EXPECT_EQ(buffer.substr(at, text.size()), text) << at << " " << record;
+    }
+  }
+  for (auto* channel : {one, other}) keyclient_channel_free(channel);
+}
+
 TEST_F(Session, EndsWhenItIsToldToAndTheHandleCanAuthenticateAgain) {
   authenticate();
   ASSERT_EQ(keyclient_end(client_), KEYCLIENT_OK);
