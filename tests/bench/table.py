@@ -106,7 +106,7 @@ def rows():
     yield "size"
     yield Row("memory of keyd for an idle connection", field("OtherClientBeside/idle:10000/half_sent:0", "octets_each"),
               None, "octets", 1024)
-    yield Row("keyd's base RSS", lambda r: r("FlatMemory", "base_rss_kib") / 1000, None, "MB", 12)
+    yield Row("keyd's base RSS", lambda r: r("FlatMemory", "base_rss_kib") * 1.024 / 1000, None, "MB", 12)
     yield Row("its growth over many exchanges", field("FlatMemory", "growth_kib"), None, "KiB", 256)
     yield "other people's connections"
     yield from beside("1000 idle", "idle:1000/half_sent:0")
