@@ -9,6 +9,7 @@
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/wide_limits.h"
 
 namespace keyd::testing {
 namespace {
@@ -30,7 +31,7 @@ class Misuse : public ::testing::Test {
     EXPECT_TRUE(raw.closed_within(2));
     return answer.has_refused() ? answer.refused().code() : wire::REFUSAL_UNSPECIFIED;
   }
-  PrivateKeyd keyd_{"[table]\ncapacity = 16\n" + unlimited_tries()};
+  PrivateKeyd keyd_{"[table]\ncapacity = 16\n" + std::string(kUnlimitedTries)};
 };
 
 TEST_F(Misuse, AnOversizedPacketIsRefused) {
@@ -193,7 +194,7 @@ TEST_F(Misuse, OneThatDoesNotTakeTheTableIsNotGivenItAgain) {
 }
 
 TEST(MisuseOfTheAuditLog, ALogThatNobodyReadsHoldsUpNobody) {
-  PrivateKeyd place("[daemon]\ntier = \"pidfd\"\n" + unlimited_tries());
+  PrivateKeyd place("[daemon]\ntier = \"pidfd\"\n" + std::string(kUnlimitedTries));
   // Its standard error is a pipe that stays full.
   BackgroundProcess keyd({"/bin/bash", "-c",
                           "exec 2> >(exec sleep 60 >/dev/null 2>&1); exec " + program("keyd") +

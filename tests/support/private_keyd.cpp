@@ -141,10 +141,6 @@ std::string program(const std::string& name) {
   return {};
 }
 
-std::string unlimited_tries() {
-  return "[limits]\nfree_tries = 1000000\ntries_per_source = 1000000\ntries_per_user = 1000000\n";
-}
-
 PrivateKeyd::PrivateKeyd(std::string config) {
   std::string pattern = "/tmp/keyd-test.XXXXXX";
   directory_ = ::mkdtemp(pattern.data());

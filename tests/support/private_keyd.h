@@ -41,9 +41,6 @@ class BackgroundProcess {
 // Where the build has put the programs.
 std::string program(const std::string& name);
 
-// The [limits] section of a keyd.toml for tests that fail on purpose more often than keyd bears with.
-std::string unlimited_tries();
-
 class PrivateKeyd {
  public:
   // Makes the directories; `config` is the text of its keyd.toml. Does not start it.

@@ -1,5 +1,5 @@
-// The configuration of a keyd whose own limits do not stand in a measurement's way. One place, because every
-// new limit has to be named here.
+// The configuration of a keyd whose own limits do not stand in a measurement's or a test's way. One place,
+// because every new limit has to be named here.
 #pragma once
 
 namespace keyd::testing {
@@ -13,6 +13,20 @@ connections = 1000000
 connections_per_uid = 1000000
 pending_per_uid = 100000
 records_per_uid = 1000000
+octets = 1073741824
+octets_per_uid = 1073741824
+idle_deadline = 86400
+free_tries = 1000000
+tries_per_source = 1000000
+tries_per_user = 1000000
+)";
+
+// For tests that fail on purpose more often than keyd bears with.
+inline constexpr const char* kUnlimitedTries = R"(
+[limits]
+free_tries = 1000000
+tries_per_source = 1000000
+tries_per_user = 1000000
 )";
 
 }  // namespace keyd::testing
