@@ -22,6 +22,7 @@ constexpr const char* kNewKey = "store.key.new";
 constexpr const char* kKeyCredential = "keyd-store-key";
 constexpr int kApplicationId = 0x6b657964;  // "keyd": SQLite's own place for it
 constexpr int kSchemaVersion = 2;
+constexpr off_t kPageSize = 4096;
 constexpr std::string_view kKeyCheck = "this value opens under the right store key";
 
 constexpr const char* kSchema = R"(
@@ -57,6 +58,11 @@ constexpr const char* kTriesSchema = R"(
   ) STRICT, WITHOUT ROWID;
 )";
 
+Error damaged() {
+  return {Code::kBroken,
+          fmt::format("{} is damaged; restore it from a backup (it was left as it is)", kDatabase)};
+}
+
 }  // namespace
 
 void SqliteUserStore::restrict_connection() {
@@ -73,10 +79,10 @@ Result<void> SqliteUserStore::configure() {
   // secure_delete: a removed secret does not stay in free pages. temp_store: no file beside the store.
   // wal_autocheckpoint, journal_size_limit: the log stays near 1 MiB.
   return execute(
-      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete "
-      "= ON;"
-      "PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON;"
-      "PRAGMA wal_autocheckpoint = 256; PRAGMA journal_size_limit = 1048576;");
+      "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+      "PRAGMA wal_autocheckpoint = 256; PRAGMA journal_size_limit = 1048576;"
+      "PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;"
+      "PRAGMA cell_size_check = ON;");
 }
 
 Result<void> SqliteUserStore::create_schema(const Bytes& check) {
@@ -118,10 +124,7 @@ Result<int> SqliteUserStore::check_schema() {
                             kDatabase, version.number(0), kSchemaVersion));
   }
   SqliteStatement check(db_.get(), "PRAGMA integrity_check(1)");
-  if (check.step() != SqliteStatement::Step::kRow || check.text(0) != "ok") {
-    return fail(Code::kBroken,
-                fmt::format("{} is damaged; restore it from a backup (it was left as it is)", kDatabase));
-  }
+  if (check.step() != SqliteStatement::Step::kRow || check.text(0) != "ok") return std::unexpected(damaged());
   return static_cast<int>(version.number(0));
 }
 
@@ -150,8 +153,13 @@ Result<std::optional<StoreSealer::Key>> key_from_credential() {
 
 // Which files an earlier start left.
 struct Found {
-  bool key = false, new_key = false, database = false, database_empty = false;
+  bool key = false, new_key = false, database = false, database_empty = false, database_cut_off = false;
 };
+
+off_t size_of(int directory, const char* name) {
+  struct stat st{};
+  return ::fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_size : 0;
+}
 
 Result<bool> present(int directory, const char* name) {
   auto checked = check_own_file(directory, name);
@@ -171,11 +179,14 @@ Result<Found> look(int directory) {
   for (const char* companion : {"keyd.db-wal", "keyd.db-shm", "keyd.db-journal"}) {
     if (auto fine = present(directory, companion); !fine) return std::unexpected(fine.error());
   }
-  found = {*key, *new_key, *database, false};
+  found = {*key, *new_key, *database, false, false};
   if (found.database) {
     // Before its first commit a database in WAL mode has at most one page and no content worth keeping.
-    struct stat st{};
-    found.database_empty = ::fstatat(directory, kDatabase, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size == 0;
+    const off_t size = size_of(directory, kDatabase);
+    found.database_empty = size == 0;
+    // SQLite reads a last page that is not all there as if it ended in zeros. (With a log it may be being
+    // written anew.)
+    found.database_cut_off = size % kPageSize != 0 && size_of(directory, "keyd.db-wal") == 0;
   }
   return found;
 }
@@ -281,6 +292,7 @@ Result<OpenedStore> SqliteUserStore::open(const std::string& state_directory) {
     const auto checked = store->check_schema();
     if (!checked) return in(state_directory, checked.error());
     version = *checked;
+    if (found->database_cut_off) return in(state_directory, damaged());
     const auto check = store->key_check();
     if (!check) return in(state_directory, check.error());
     if (!opened.sealer->open({"store"}, *check)) {

@@ -24,7 +24,10 @@ std::int64_t seconds_now() { return static_cast<std::int64_t>(::time(nullptr)); 
 
 std::unexpected<Error> SqliteUserStore::failure(const char* doing) {
   failure_ = sqlite3_errcode(db_.get()) & 0xff;
-  switch (failure_) {
+  // Shared memory and syncs that find no room are input/output errors to SQLite.
+  const int system = sqlite3_system_errno(db_.get());
+  const bool no_room = failure_ == SQLITE_IOERR && (system == ENOSPC || system == EDQUOT);
+  switch (no_room ? SQLITE_FULL : failure_) {
     case SQLITE_FULL:
       return fail(Code::kExhausted, fmt::format("cannot {}: the disk with the store is full", doing));
     case SQLITE_CORRUPT:
@@ -34,7 +37,7 @@ std::unexpected<Error> SqliteUserStore::failure(const char* doing) {
     default:
       return fail(Code::kBroken,
                   fmt::format("cannot {}: {} (SQLite {}, errno {})", doing, sqlite3_errmsg(db_.get()),
-                              sqlite3_extended_errcode(db_.get()), sqlite3_system_errno(db_.get())));
+                              sqlite3_extended_errcode(db_.get()), system));
   }
 }
 
@@ -56,14 +59,22 @@ Result<void> SqliteUserStore::change(const std::function<Result<void>()>& statem
     Transaction transaction(*this);
     if (auto begun = transaction.begin(); !begun) return begun;
     if (auto changed = statements(); !changed) return changed;
+    // Rewrites the page with the key check: a log that belongs to another store brings that store's along,
+    // and is found out at the start.
+    if (auto marked = execute("INSERT INTO meta (name, value) VALUES ('last_change', randomblob(16))"
+                              " ON CONFLICT (name) DO UPDATE SET value = excluded.value");
+        !marked) {
+      return marked;
+    }
     return transaction.commit();
   };
   auto result = once();
   if (failure_ == SQLITE_FULL && empty_log()) result = once();
   if (result || failure_ == SQLITE_OK) return result;
-  const bool written = failure_ == SQLITE_FULL || failure_ == SQLITE_IOERR;
-  result.error().detail += !written || empty_log() ? "; nothing was changed"
-                                                   : "; whether it was changed shows at keyd's next start";
+  // Where there was no room, the end of the transaction was not written.
+  result.error().detail += failure_ != SQLITE_IOERR || empty_log()
+                               ? "; nothing was changed"
+                               : "; whether it was changed shows at keyd's next start";
   return result;
 }
 

@@ -189,7 +189,7 @@ int control_file(sqlite3_file* file, int what, void* argument) {
   return methods_of(file).xFileControl(ours(file).real(), what, argument);
 }
 int sector_size(sqlite3_file* file) { return methods_of(file).xSectorSize(ours(file).real()); }
-int characteristics(sqlite3_file*) { return 0; }  // a disk that promises nothing
+int characteristics(sqlite3_file* file) { return methods_of(file).xDeviceCharacteristics(ours(file).real()); }
 int shm_map(sqlite3_file* file, int region, int size, int extend, void volatile** out) {
   if (const int error = at(kShmMap); error != SQLITE_OK) return error;
   return methods_of(file).xShmMap(ours(file).real(), region, size, extend, out);

@@ -50,6 +50,8 @@ void SmallDisk::fill() const {
 
 void SmallDisk::free() const { ::unlink((path_ + "/filler").c_str()); }
 
+bool SmallDisk::grow() const { return ::mount(nullptr, path_.c_str(), nullptr, MS_REMOUNT, "size=8m") == 0; }
+
 bool SmallDisk::read_only(bool on) const {
   return ::mount(nullptr, path_.c_str(), nullptr, MS_REMOUNT | (on ? unsigned{MS_RDONLY} : 0U), nullptr) == 0;
 }

@@ -20,6 +20,7 @@ class SmallDisk {
   // Takes all the room there is; gives it back.
   void fill() const;
   void free() const;
+  [[nodiscard]] bool grow() const;  // to 8 MiB
   [[nodiscard]] bool read_only(bool on) const;
 
  private:

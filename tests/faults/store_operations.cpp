@@ -34,6 +34,7 @@ Result<void> set_credential(UserStore& users, const StoreSealer& sealer, const s
                             const std::string& name, const std::string& value) {
   const auto known = users.find(user);
   if (!known) return std::unexpected(known.error());
+  if (!*known) return fail(Code::kNotFound, "no such user");
   const auto sealed = seal_credential(sealer, (*known)->id, name, bytes_of(value));
   return users.set_credential(user, name, *sealed, static_cast<std::uint32_t>(value.size()));
 }
