@@ -24,6 +24,7 @@
 #include "core/kernel/capabilities.h"
 #include "core/kernel/hardening.h"
 #include "core/kernel/pidfd.h"
+#include "core/secret/locked_pool.h"
 #include "core/table/task_terms.h"
 #include "keyd/runtime_directory.h"
 #include "keyd/server.h"
@@ -345,9 +346,7 @@ void reload(const Options& options, Server& server, table::Tier tier, Announceme
                                    refused ? "; the last reload was refused, see the log" : ""));
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int serve(int argc, char** argv) {
   Options options;
   if (const int stop = parse_options(argc, argv, options); stop != 0) return stop < 0 ? 0 : stop;
   auto config = load_config(options.config_file, options.config_given);
@@ -389,4 +388,20 @@ int main(int argc, char** argv) {
   prepared->runtime.remove_sockets();
   log::info("stopped");
   return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // What runs out is one line too: memory (also locked memory, which says so), threads.
+  try {
+    return serve(argc, argv);
+  } catch (const secret::PoolExhausted& e) {
+    std::fprintf(stderr, "keyd: %s (RLIMIT_MEMLOCK)\n", e.what());
+  } catch (const std::bad_alloc&) {
+    std::fputs("keyd: out of memory\n", stderr);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "keyd: out of memory, threads or descriptors: %s\n", e.what());
+  }
+  return 1;
 }

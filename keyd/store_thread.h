@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <thread>
 
 #include "keyd/fair_queue.h"
@@ -28,11 +29,20 @@ class StoreThread {
   void post(AccountId account, Job job, Done done) {
     enqueue(account, [this, job = std::move(job), done = std::move(done)]() mutable {
       boost::asio::post(
-          loop_, [result = job(*store_), done = std::move(done)]() mutable { done(std::move(result)); });
+          loop_, [result = run_job(job), done = std::move(done)]() mutable { done(std::move(result)); });
     });
   }
 
  private:
+  // A job that runs out of memory fails alone.
+  template <typename Job>
+  auto run_job(Job& job) -> decltype(job(std::declval<UserStore&>())) {
+    try {
+      return job(*store_);
+    } catch (const std::bad_alloc& e) {
+      return fail(Code::kExhausted, std::string("the store: ") + e.what());
+    }
+  }
   void enqueue(AccountId account, std::move_only_function<void()> job);
   void run();
 

@@ -36,6 +36,7 @@ class WorkerPool {
   using Job = std::move_only_function<void()>;
   void enqueue(AccountId account, Job job);
   void run();
+  void stop();
 
   boost::asio::io_context& loop_;
   std::mutex mutex_;

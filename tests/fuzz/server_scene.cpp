@@ -159,7 +159,8 @@ void ServerScene::settle(bool administered, bool changed) {
   must(server_->quota().total(daemon::Resource::kPending) == 0);
   if (administered && !changed) {
     bool done = false;
-    server_->store().post(0, [](daemon::UserStore&) { return 0; }, [&](int) { done = true; });
+    server_->store().post(
+        0, [](daemon::UserStore&) { return Result<void>(); }, [&](const Result<void>&) { done = true; });
     must(run_until([&] { return done; }));
   }
   if (changed) enrol();
