@@ -355,6 +355,7 @@ int serve(int argc, char** argv) {
 
   Announcement announcement(options.foreground ? -1 : into_background());
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of its write
   ::signal(SIGHUP, SIG_IGN);
   ::umask(077);
   raise_descriptor_limit();

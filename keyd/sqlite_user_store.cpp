@@ -24,12 +24,13 @@ std::int64_t seconds_now() { return static_cast<std::int64_t>(::time(nullptr)); 
 
 std::unexpected<Error> SqliteUserStore::failure(const char* doing) {
   failure_ = sqlite3_errcode(db_.get()) & 0xff;
-  // Shared memory and syncs that find no room are input/output errors to SQLite.
+  // What finds no room is not always SQLITE_FULL: shared memory, a sync, a quota.
   const int system = sqlite3_system_errno(db_.get());
-  const bool no_room = failure_ == SQLITE_IOERR && (system == ENOSPC || system == EDQUOT);
-  switch (no_room ? SQLITE_FULL : failure_) {
-    case SQLITE_FULL:
-      return fail(Code::kExhausted, fmt::format("cannot {}: the disk with the store is full", doing));
+  no_room_ = failure_ == SQLITE_FULL || (failure_ == SQLITE_IOERR && (system == ENOSPC || system == EDQUOT));
+  if (no_room_) {
+    return fail(Code::kExhausted, fmt::format("cannot {}: the disk with the store is full", doing));
+  }
+  switch (failure_) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return fail(Code::kBroken,
@@ -56,6 +57,7 @@ bool SqliteUserStore::empty_log() {
 Result<void> SqliteUserStore::change(const std::function<Result<void>()>& statements) {
   const auto once = [&]() -> Result<void> {
     failure_ = SQLITE_OK;
+    no_room_ = false;
     Transaction transaction(*this);
     if (auto begun = transaction.begin(); !begun) return begun;
     if (auto changed = statements(); !changed) return changed;
@@ -69,7 +71,7 @@ Result<void> SqliteUserStore::change(const std::function<Result<void>()>& statem
     return transaction.commit();
   };
   auto result = once();
-  if (failure_ == SQLITE_FULL && empty_log()) result = once();
+  if (no_room_ && empty_log()) result = once();
   if (result || failure_ == SQLITE_OK) return result;
   // Where there was no room, the end of the transaction was not written.
   result.error().detail += failure_ != SQLITE_IOERR || empty_log()

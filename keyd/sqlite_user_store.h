@@ -92,7 +92,8 @@ class SqliteUserStore final : public UserStore {
   [[nodiscard]] Result<void> change_one(SqliteStatement& statement, const std::string& missing);
 
   Database db_;
-  int failure_ = 0;  // SQLite's code of the last failure()
+  int failure_ = 0;       // SQLite's code of the last failure()
+  bool no_room_ = false;  // and whether it was for want of room
 };
 
 struct OpenedStore {

@@ -123,5 +123,21 @@ TEST_F(Limits, WithLittleLockedMemoryItServesOrDoesNotStart) {
   EXPECT_GT(starts_below("--memlock=", {64, 128, 192, 256, 384, 512, 1024}, without_the_right_to_lock), 0);
 }
 
+TEST_F(Limits, WithALimitOnTheSizeOfItsFilesItRefusesChangesAndLives) {
+  prepare();
+  keyd_.start_under({"/usr/bin/prlimit", "--fsize=262144:262144"});
+  ASSERT_TRUE(keyd_.start()) << keyd_.log();
+  CommandResult result{.exit_code = 0, .out = {}, .err = {}};
+  for (int i = 0; i < 30 && result.exit_code == 0; ++i) {
+    result = keyd_.keyadm({"credential", "set", "alice", "c" + std::to_string(i), "--value-fd", "0"},
+                          std::string(30000, 'v'));
+  }
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("nothing was changed"));
+  EXPECT_EQ(statuses_of(1)[KEYCLIENT_OK], 1);
+  keyd_.stop();
+  EXPECT_EQ(keyd_.exit_code(), 0);
+}
+
 }  // namespace
 }  // namespace keyd::testing

@@ -28,9 +28,8 @@ struct Scenario {
 };
 
 // All points take minutes: without KEYD_SOAK the scenarios whose log has to be copied first leave some out.
-int stride(const Scenario& scenario) {
-  return ::getenv("KEYD_SOAK") == nullptr && scenario.name.ends_with("due") ? 5 : 1;
-}
+bool soak() { return ::getenv("KEYD_SOAK") != nullptr; }
+int stride(const Scenario& scenario) { return !soak() && scenario.name.ends_with("due") ? 5 : 1; }
 
 // What the child does after the operation under an error.
 enum class Then { kGoOn, kDie };
@@ -183,6 +182,7 @@ TEST_F(StoreSweep, AFullOrBrokenDiskAtAnyPointIsToldChangesNothingAndIsRecovered
   sweep(false, [&](const Scenario& scenario, const std::string& before, const std::string& after, Fault fault,
                    int point) {
     for (const Then then : {Then::kGoOn, Then::kDie}) {
+      if (then == Then::kDie && !soak() && point % 2 == 0) continue;
       fresh_work(scenario);
       const Outcome outcome = run(scenario, work(), fault, point, then);
       ASSERT_FALSE(outcome.told.empty()) << "it died";
