@@ -9,14 +9,19 @@
 
 namespace keyd::testing {
 
-RawClient::RawClient(const std::string& runtime_dir, const std::string& socket)
-    : socket_(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) {
+namespace {
+UniqueFd connect_to(const std::string& path) {
+  UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  (runtime_dir + "/" + socket).copy(address.sun_path, sizeof address.sun_path - 1);
-  if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    socket_.reset();
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) socket.reset();
+  return socket;
 }
+}  // namespace
+
+RawClient::RawClient(const std::string& runtime_dir, const std::string& socket)
+    : path_(runtime_dir + "/" + socket), socket_(connect_to(path_)) {}
 
 bool RawClient::send(ByteView packet, int descriptor) {
   return wire::send_packet(socket_.get(), packet, descriptor);
@@ -72,6 +77,21 @@ bool RawClient::start(const wire::ChallengeStart& wanted) {
   if (!answer || wire::decode(*answer, last_packet) != wire::Decoded::kMessage) return false;
   return last_packet.has_challenge_numbers() &&
          machine->take_numbers(*answer, last_packet.challenge_numbers()).has_value();
+}
+
+bool RawClient::begin(const std::string& user) {
+  const BootTime deadline = boot_now() + 5 * kSecond;
+  while (!start(choice(user))) {
+    const bool earlier = last_packet.has_refused() && last_packet.refused().code() == wire::REFUSAL_ALREADY;
+    if (!earlier || boot_now() > deadline) return false;
+    ::poll(nullptr, 0, 1);
+    socket_ = connect_to(path_);
+  }
+  return true;
+}
+
+bool RawClient::authenticate(const std::string& user, const std::string& password) {
+  return begin(user) && prove(password);
 }
 
 Bytes RawClient::proof(const std::string& password) {

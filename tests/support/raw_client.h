@@ -32,6 +32,11 @@ class RawClient {
   bool start(const wire::ChallengeStart& choice);
   // Steps 3 to 5. True when the server proved itself too.
   bool prove(const std::string& password);
+  // A first exchange's steps 1 and 2. While an earlier connection of this process is not noticed to have ended
+  // yet, connects anew and tries again, for 5 s.
+  bool begin(const std::string& user);
+  // The whole exchange, begun likewise.
+  bool authenticate(const std::string& user, const std::string& password);
   // The proof, not sent.
   Bytes proof(const std::string& password);
   // A session request, sealed; its answer opened, or nothing.
@@ -43,6 +48,7 @@ class RawClient {
   std::optional<exchange::SecureChannel> channel;
 
  private:
+  std::string path_;
   UniqueFd socket_;
 };
 

@@ -1,0 +1,62 @@
+#include "tests/adversarial/client_messages.h"
+
+namespace keyd::testing {
+namespace {
+
+using Request = wire::SessionRequest;
+
+template <typename Fill>
+Bytes record_of(Conversation& conversation, Fill fill) {
+  Request request;
+  fill(request);
+  return conversation.record(request);
+}
+
+constexpr Answer kNumbers{Said::kNumbers}, kFinished{Said::kFinished}, kReply{Said::kReply}, kTable{Said::kTable};
+constexpr Answer kNotNow{Said::kRefused, wire::REFUSAL_OUT_OF_ORDER};
+constexpr Answer kNotNowInside{Said::kRefusedInside, wire::REFUSAL_OUT_OF_ORDER};
+constexpr Answer kAlready{Said::kRefused, wire::REFUSAL_ALREADY}, kNoSession{Said::kRefused, wire::REFUSAL_GONE};
+
+// A request of the session: in a renewal it gives the renewal up; only `adopt` is for a new image.
+constexpr std::array kInSession{kNotNow, kNotNow, kReply, kReply, kNotNowInside};
+constexpr std::array kForNewImage{kNotNow, kNotNow, kNotNowInside, kNotNowInside, kReply};
+
+// clang-format off
+const ClientMessage kMessages[] = {
+  {"start", Stage::kFresh, [](Conversation& c) { return c.start(false); },
+   //Fresh   Challenged Established Renewing   HandedOver
+   {kNumbers, kNotNow,  kAlready,   kAlready,  kNotNow}},
+  {"renewal", Stage::kEstablished, [](Conversation& c) { return c.start(true); },
+   {kNoSession, kNotNow, kNumbers,  kNumbers,  kNotNow}},
+  {"proof", Stage::kChallenged, [](Conversation& c) { return c.proof(); },
+   {kNotNow, kFinished, kNotNow,    kFinished, kNotNow}},
+  {"proof of a renewal", Stage::kRenewing, [](Conversation& c) { return c.proof(); },
+   {kNotNow, kFinished, kNotNow,    kFinished, kNotNow}},
+  {"table", Stage::kFresh, [](Conversation&) { wire::ClientPacket p; p.mutable_table(); return wire::encode(p); },
+   {kTable,  kNotNow,   kTable,     kNotNow,   kNotNow}, true},
+  {"whoami", Stage::kEstablished, [](Conversation& c) {
+     return record_of(c, [](Request& r) { r.mutable_whoami(); }); }, kInSession},
+  {"rekey", Stage::kEstablished, [](Conversation& c) {
+     return record_of(c, [](Request& r) { *r.mutable_rekey() = fresh_of('r'); }); }, kInSession},
+  {"end", Stage::kEstablished, [](Conversation& c) {
+     return record_of(c, [](Request& r) { r.mutable_end(); }); }, kInSession},
+  {"credential", Stage::kEstablished, [](Conversation& c) {
+     return record_of(c, [](Request& r) { r.mutable_credential()->set_name("token"); }); }, kInSession},
+  {"credential names", Stage::kEstablished, [](Conversation& c) {
+     return record_of(c, [](Request& r) { r.mutable_credential_names(); }); }, kInSession},
+  {"plan-exec", Stage::kEstablished, [](Conversation& c) {
+     return record_of(c, [](Request& r) { *r.mutable_plan_exec() = fresh_of('p'); }); }, kInSession},
+  {"adopt", Stage::kHandedOver, [](Conversation& c) {
+     return record_of(c, [](Request& r) { *r.mutable_adopt() = fresh_of('a'); }); }, kForNewImage},
+  {"echo", Stage::kEstablished, [](Conversation& c) {
+     return record_of(c, [](Request& r) { r.mutable_echo(); }); }, kInSession},
+  {"unknown session request", Stage::kEstablished, [](Conversation& c) { return c.record(Request()); },
+   {kNotNow, kNotNow, kNotNowInside, kNotNowInside, kNotNowInside}},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const ClientMessage> client_messages() { return kMessages; }
+
+}  // namespace keyd::testing
