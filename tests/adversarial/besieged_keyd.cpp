@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iterator>
+#include <ostream>
 
 #include "core/base/clock.h"
 #include "tests/support/raw_client.h"
@@ -41,6 +42,10 @@ bool is_soak() {
 }
 
 std::string lenient_config(const std::string& more) { return "[session]\npending_deadline = 600\n" + more; }
+
+std::ostream& operator<<(std::ostream& out, const Standing& standing) {
+  return out << "state " << standing.state << " session " << to_hex(bytes_of(standing.session));
+}
 
 void BesiegedKeyd::SetUp() {
   if (::getuid() != 0) GTEST_SKIP() << "needs root to count keyd's descriptors";

@@ -25,6 +25,7 @@ struct Standing {
   std::string session;  // 16 octets
   bool operator==(const Standing&) const = default;
 };
+std::ostream& operator<<(std::ostream& out, const Standing& standing);
 
 // Users: "alice" (password "right", credential "token"), "bob" ("other"), "honest" ("honest"), "victim".
 class BesiegedKeyd : public ::testing::Test {

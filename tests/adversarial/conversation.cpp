@@ -41,8 +41,8 @@ Conversation::Conversation(const std::string& runtime_dir, Stage stage, const st
       reached_(advance_to(stage)) {}
 
 Conversation::~Conversation() {
-  if (session_id_.empty()) return;
-  // A record that awaits an exec outlives its connection, and this process is to begin another exchange.
+  // What was begun here ends now, for this process is to begin again: keyd hears of a closed connection in its
+  // own time, and a record that awaits an exec outlives it.
   RawClient administrator(runtime_dir_, "admin.sock");
   wire::AdminRequest request;
   request.mutable_revoke_process()->set_pid(static_cast<std::uint32_t>(::getpid()));
