@@ -62,7 +62,8 @@ void BesiegedKeyd::SetUp() {
   ASSERT_EQ(keyclient_open(&options, &table_), KEYCLIENT_OK);
   honest_ = std::make_unique<Forked>([directory](Forked::Child& child) { return be_honest(directory, child); });
   expect_honest_client_served();
-  // keyd keeps a pidfd for a process that has a record, this one's too once it has tried.
+  // keyd keeps a pidfd for a process that has a record, this one's too once it has tried; and the connection is
+  // counted, for an attacked one may go on.
   RawClient raw(directory);
   ASSERT_TRUE(raw.authenticate("alice", "right"));
   accept_descriptors();
