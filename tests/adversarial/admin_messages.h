@@ -1,5 +1,5 @@
-// Every request that admin.sock takes, one line each, about the user "victim" or nobody. A new request is a new
-// line; all attacks of this directory then run on it.
+// Every request that admin.sock takes, one line each, about the user "victim" or nobody. A new request is a
+// new line; all attacks of this directory then run on it.
 #pragma once
 
 #include <optional>

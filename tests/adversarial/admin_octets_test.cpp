@@ -1,6 +1,6 @@
-// admin.sock under attack. Who gets there is an administrator, and nothing seals what he says: what is promised
-// is that no octets bring keyd down, hang it, or make it believe a client; and that what is not whole is not
-// done.
+// admin.sock under attack. Who gets there is an administrator, and nothing seals what he says: what is
+// promised is that no octets bring keyd down, hang it, or make it believe a client; and that what is not
+// whole is not done.
 #include <unistd.h>
 
 #include "tests/adversarial/admin_messages.h"
@@ -64,7 +64,8 @@ TEST_F(AdminOctets, ARequestWithOneBitChangedHarmsNobody) {
 }
 
 TEST_F(AdminOctets, ARequestWithOctetsBehindItIsRefusedOrTakenWithoutThem) {
-  const Bytes malformed[] = {{0x00}, {0xff}, Bytes(wire::kMaxPlainPacket, 'a'), Bytes(wire::kMaxPacket + 1, 'a')};
+  const Bytes malformed[] = {
+      {0x00}, {0xff}, Bytes(wire::kMaxPlainPacket, 'a'), Bytes(wire::kMaxPacket + 1, 'a')};
   for (const AdminMessage& message : admin_messages()) {
     SCOPED_TRACE(message.name);
     for (const Bytes& tail : malformed) {
@@ -162,7 +163,8 @@ TEST_F(AdminOctets, WhatIsMeantForTheOtherDoorIsNotDone) {
       const Standing before = standing_of(::getpid());
       const Answer answer = client.say(packet_of(message));
       // One looks like a request for the table, which anybody may have.
-      EXPECT_TRUE(answer.said == Said::kRefused || answer.said == Said::kTable || answer.said == Said::kDenied)
+      EXPECT_TRUE(answer.said == Said::kRefused || answer.said == Said::kTable ||
+                  answer.said == Said::kDenied)
           << answer;
       expect_unharmed(::getpid(), before);
     }

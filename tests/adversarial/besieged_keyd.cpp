@@ -60,10 +60,11 @@ void BesiegedKeyd::SetUp() {
   const std::string directory = runtime_dir();
   options.runtime_dir = directory.c_str();
   ASSERT_EQ(keyclient_open(&options, &table_), KEYCLIENT_OK);
-  honest_ = std::make_unique<Forked>([directory](Forked::Child& child) { return be_honest(directory, child); });
+  honest_ =
+      std::make_unique<Forked>([directory](Forked::Child& child) { return be_honest(directory, child); });
   expect_honest_client_served();
-  // keyd keeps a pidfd for a process that has a record, this one's too once it has tried; and the connection is
-  // counted, for an attacked one may go on.
+  // keyd keeps a pidfd for a process that has a record, this one's too once it has tried; and the connection
+  // is counted, for an attacked one may go on.
   RawClient raw(directory);
   ASSERT_TRUE(raw.authenticate("alice", "right"));
   accept_descriptors();
@@ -143,7 +144,8 @@ void BesiegedKeyd::expect_no_descriptor_kept() {
 }
 
 long BesiegedKeyd::descriptors() const {
-  return std::distance(std::filesystem::directory_iterator("/proc/" + std::to_string(keyd_.pid()) + "/fd"), {});
+  return std::distance(std::filesystem::directory_iterator("/proc/" + std::to_string(keyd_.pid()) + "/fd"),
+                       {});
 }
 
 }  // namespace keyd::testing

@@ -12,10 +12,12 @@ Bytes record_of(Conversation& conversation, Fill fill) {
   return conversation.record(request);
 }
 
-constexpr Answer kNumbers{Said::kNumbers}, kFinished{Said::kFinished}, kReply{Said::kReply}, kTable{Said::kTable};
+constexpr Answer kNumbers{Said::kNumbers}, kFinished{Said::kFinished}, kReply{Said::kReply},
+    kTable{Said::kTable};
 constexpr Answer kNotNow{Said::kRefused, wire::REFUSAL_OUT_OF_ORDER};
 constexpr Answer kNotNowInside{Said::kRefusedInside, wire::REFUSAL_OUT_OF_ORDER};
-constexpr Answer kAlready{Said::kRefused, wire::REFUSAL_ALREADY}, kNoSession{Said::kRefused, wire::REFUSAL_GONE};
+constexpr Answer kAlready{Said::kRefused, wire::REFUSAL_ALREADY},
+    kNoSession{Said::kRefused, wire::REFUSAL_GONE};
 
 // A request of the session: in a renewal it gives the renewal up; only `adopt` is for a new image.
 constexpr std::array kInSession{kNotNow, kNotNow, kReply, kReply, kNotNowInside};

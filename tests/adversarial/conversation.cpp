@@ -21,7 +21,7 @@ const char* name_of(Stage stage) {
 }
 
 std::ostream& operator<<(std::ostream& out, const Answer& answer) {
-  constexpr std::array kNames{"nothing", "numbers", "finished",       "reply",  "table",
+  constexpr std::array kNames{"nothing", "numbers", "finished",        "reply",   "table",
                               "denied",  "inside",  "refused outside", "unproven"};
   return out << kNames[static_cast<std::size_t>(answer.said)] << ' ' << wire::RefusalCode_Name(answer.code);
 }
@@ -41,8 +41,8 @@ Conversation::Conversation(const std::string& runtime_dir, Stage stage, const st
       reached_(advance_to(stage)) {}
 
 Conversation::~Conversation() {
-  // What was begun here ends now, for this process is to begin again: keyd hears of a closed connection in its
-  // own time, and a record that awaits an exec outlives it.
+  // What was begun here ends now, for this process is to begin again: keyd hears of a closed connection in
+  // its own time, and a record that awaits an exec outlives it.
   RawClient administrator(runtime_dir_, "admin.sock");
   wire::AdminRequest request;
   request.mutable_revoke_process()->set_pid(static_cast<std::uint32_t>(::getpid()));

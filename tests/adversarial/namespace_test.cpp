@@ -20,8 +20,10 @@ namespace {
 
 constexpr unsigned kStranger = 65534;
 
-// Runs `body` as the first process of a new pid namespace; its exit code. `told` is given its number out here.
-int in_pid_namespace(const std::function<int()>& body, const std::function<void(pid_t)>& told = [](pid_t) {}) {
+// Runs `body` as the first process of a new pid namespace; its exit code. `told` is given its number out
+// here.
+int in_pid_namespace(
+    const std::function<int()>& body, const std::function<void(pid_t)>& told = [](pid_t) {}) {
   if (::unshare(CLONE_NEWPID) != 0) return 100;
   const pid_t child = ::fork();
   if (child == 0) {
@@ -117,7 +119,8 @@ TEST_F(Namespaces, RootOfAnUnprivilegedNamespaceCanSpeakInNobodysNameOutside) {
       const Bytes good = message.make(conversation);
       Forked attacker([&](Forked::Child&) {
         if (!become_root_of_a_user_namespace()) return 2;
-        return in_pid_namespace([&] { return send_as(conversation.raw.descriptor(), good, claimed, 0, 0) ? 0 : 1; });
+        return in_pid_namespace(
+            [&] { return send_as(conversation.raw.descriptor(), good, claimed, 0, 0) ? 0 : 1; });
       });
       const int outcome = attacker.wait();
       ASSERT_LT(outcome, 2) << "there is no such namespace";
@@ -142,9 +145,8 @@ TEST_F(Namespaces, WhatIsForgedInsideANamespaceMarksNobodyOutside) {
           Conversation conversation(runtime_dir(), Stage::kChallenged, "bob", "other");
           if (!conversation.reached()) return 2;
           const Bytes proof = conversation.proof();
-          Forked forger([&](Forked::Child&) {
-            return send_as(conversation.raw.descriptor(), proof, 1, 0, 0) ? 0 : 1;
-          });
+          Forked forger(
+              [&](Forked::Child&) { return send_as(conversation.raw.descriptor(), proof, 1, 0, 0) ? 0 : 1; });
           if (forger.wait() != 0) return 3;
           (void)conversation.hear();
           child.say("forged");
@@ -167,10 +169,11 @@ TEST(NamespacesOfKeyd, WhoLivesOutsideOrBesideItsNamespaceIsTurnedAwayAndWhoIsIn
   PrivateKeyd place(lenient_config());
   const std::string at = " --runtime-dir " + place.runtime_dir();
   // The shell is the namespace's first process: everything inside ends with it.
-  const std::string script = program("keyd") + " --config " + place.config_file() + at + " --state-dir " +
-                             place.state_dir() + " >/dev/null && echo right | " + program("keyadm") + at +
-                             " user add alice --password-fd 0 >/dev/null && echo up; while read line; do echo right | " +
-                             program("keyrun") + at + " --user alice --password-fd 0 -- /bin/echo in || echo out; done";
+  const std::string script =
+      program("keyd") + " --config " + place.config_file() + at + " --state-dir " + place.state_dir() +
+      " >/dev/null && echo right | " + program("keyadm") + at +
+      " user add alice --password-fd 0 >/dev/null && echo up; while read line; do echo right | " +
+      program("keyrun") + at + " --user alice --password-fd 0 -- /bin/echo in || echo out; done";
   BackgroundProcess inside({"/usr/bin/unshare", "--pid", "--fork", "--kill-child", "/bin/sh", "-c", script});
   ASSERT_EQ(inside.read_line(), "up");
   const auto turned_away = [&](const std::string& socket) {
@@ -179,12 +182,11 @@ TEST(NamespacesOfKeyd, WhoLivesOutsideOrBesideItsNamespaceIsTurnedAwayAndWhoIsIn
     if (!packet) return false;
     wire::ServerPacket client;
     wire::AdminReply administrator;
-    const bool refused =
-        socket == "keyd.sock"
-            ? wire::decode(*packet, client) == wire::Decoded::kMessage &&
-                  client.refused().code() == wire::REFUSAL_SENDER
-            : wire::decode(*packet, administrator) == wire::Decoded::kMessage &&
-                  administrator.refused().code() == wire::REFUSAL_SENDER;
+    const bool refused = socket == "keyd.sock"
+                             ? wire::decode(*packet, client) == wire::Decoded::kMessage &&
+                                   client.refused().code() == wire::REFUSAL_SENDER
+                             : wire::decode(*packet, administrator) == wire::Decoded::kMessage &&
+                                   administrator.refused().code() == wire::REFUSAL_SENDER;
     return refused && raw.closed_within(2);
   };
   EXPECT_TRUE(turned_away("keyd.sock")) << "from the namespace around it";

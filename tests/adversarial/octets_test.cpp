@@ -89,7 +89,8 @@ TEST_F(Octets, AMessageWithOctetsBehindItIsNotDone) {
                          {0x52, 0x03, 0x0a, 0x01, 'b'}};  // a start, or more of one: another user
   for (const ClientMessage& message : client_messages()) {
     for (const Bytes& tail : tails) {
-      SCOPED_TRACE(std::string(message.name) + " and " + to_hex(ByteView(tail).first(std::min<std::size_t>(tail.size(), 16))));
+      SCOPED_TRACE(std::string(message.name) + " and " +
+                   to_hex(ByteView(tail).first(std::min<std::size_t>(tail.size(), 16))));
       const Answer answer = say_changed(message, [&](Bytes packet) {
         packet.insert(packet.end(), tail.begin(), tail.end());
         return packet;

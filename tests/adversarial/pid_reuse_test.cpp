@@ -1,5 +1,5 @@
-// The next process with the same pid, made with the number of the one before in keyd's own pid namespace as soon
-// as that is free, mostly within the same tick of its start time: it has nothing of the former's.
+// The next process with the same pid, made with the number of the one before in keyd's own pid namespace as
+// soon as that is free, mostly within the same tick of its start time: it has nothing of the former's.
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
@@ -98,14 +98,16 @@ class PidReuse : public BesiegedKeyd {
     keyclient_identity who{};
     who.size = sizeof who;
     if (keyclient_open(&options, &client) != KEYCLIENT_OK) return 1;
-    if (keyclient_whoami(client, &who) != KEYCLIENT_NOT_AUTHENTICATED || who.state != KEYCLIENT_STATE_NONE) return 2;
+    if (keyclient_whoami(client, &who) != KEYCLIENT_NOT_AUTHENTICATED || who.state != KEYCLIENT_STATE_NONE)
+      return 2;
     // Its connection: ended, or ends when another process speaks on it.
     Bytes answer(wire::kMaxPacket);
     wire::ServerPacket said;
     if (wire::send_packet(connection, sealed)) {
       const auto heard = wire::receive_packet(connection, answer);
       if (heard.outcome == wire::ReceiveOutcome::kPacket &&
-          (wire::decode(ByteView(answer).first(heard.size), said) != wire::Decoded::kMessage || !said.has_refused())) {
+          (wire::decode(ByteView(answer).first(heard.size), said) != wire::Decoded::kMessage ||
+           !said.has_refused())) {
         return 3;
       }
     }
@@ -116,7 +118,8 @@ class PidReuse : public BesiegedKeyd {
     // And in its own right it begins like anybody.
     RawClient own(directory);
     if (!own.start(RawClient::choice("alice"))) return 5;
-    if (keyclient_whoami(client, &who) != KEYCLIENT_NOT_AUTHENTICATED || who.state != KEYCLIENT_STATE_PENDING) return 6;
+    if (keyclient_whoami(client, &who) != KEYCLIENT_NOT_AUTHENTICATED || who.state != KEYCLIENT_STATE_PENDING)
+      return 6;
     const Bytes pending{'p'};
     if (!wire::send_packet(talk_[1], pending)) return 7;
     ::pause();
@@ -139,7 +142,8 @@ TEST_F(PidReuse, TheNextProcessWithThePidHasNothingOfTheFormers) {
     const auto received = wire::receive_packet(talk_[0], packet);
     ASSERT_TRUE(received.descriptor.valid());
     ASSERT_EQ(standing_of(former).state, KEYCLIENT_STATE_COMPLETE);
-    const ByteView session = ByteView(packet).first(16), sealed = ByteView(packet).subspan(16, received.size - 16);
+    const ByteView session = ByteView(packet).first(16),
+                   sealed = ByteView(packet).subspan(16, received.size - 16);
     const Standing former_standing = standing_of(former);
     ::kill(former, SIGKILL);
     ::waitpid(former, nullptr, 0);

@@ -1,5 +1,5 @@
-// Things that somebody has put into keyd's directories before it starts: it says what is wrong in one line, does
-// not start, and leaves them as they are.
+// Things that somebody has put into keyd's directories before it starts: it says what is wrong in one line,
+// does not start, and leaves them as they are.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -47,7 +47,8 @@ const Planting kPlantings[] = {
        write_file(aside);
        fs::create_symlink(aside, path);
      }},
-    {"a link to nothing", [](const std::string& path, const std::string& aside) { fs::create_symlink(aside, path); }},
+    {"a link to nothing",
+     [](const std::string& path, const std::string& aside) { fs::create_symlink(aside, path); }},
     {"a link to a directory",
      [](const std::string& path, const std::string& aside) {
        fs::create_directory(aside);
@@ -60,7 +61,8 @@ const Planting kPlantings[] = {
      }},
     {"a directory", [](const std::string& path, const std::string&) { fs::create_directory(path); }},
     {"a fifo", [](const std::string& path, const std::string&) { ::mkfifo(path.c_str(), 0600); }},
-    {"a device", [](const std::string& path, const std::string&) { ::mknod(path.c_str(), S_IFCHR | 0600, makedev(1, 5)); }},
+    {"a device", [](const std::string& path,
+                    const std::string&) { ::mknod(path.c_str(), S_IFCHR | 0600, makedev(1, 5)); }},
     {"somebody's socket",
      [](const std::string& path, const std::string&) {
        make_socket(path);
@@ -75,7 +77,8 @@ const Planting kPlantings[] = {
     {"a file that others write", [](const std::string& path, const std::string&) { write_file(path, 0622); }},
 };
 
-// How everything under a directory is, to be compared: what it is, whose, how often linked, and what is in it.
+// How everything under a directory is, to be compared: what it is, whose, how often linked, and what is in
+// it.
 using Picture = std::map<std::string, std::string>;
 
 Picture picture_of(const std::string& directory) {
@@ -85,8 +88,8 @@ Picture picture_of(const std::string& directory) {
     struct stat st{};
     if (::lstat(entry.path().c_str(), &st) != 0) continue;
     std::string& line = picture[entry.path().string()];
-    for (const auto part : {static_cast<std::uint64_t>(st.st_ino), std::uint64_t{st.st_mode}, std::uint64_t{st.st_uid},
-                            std::uint64_t{st.st_gid}, std::uint64_t{st.st_nlink}}) {
+    for (const auto part : {static_cast<std::uint64_t>(st.st_ino), std::uint64_t{st.st_mode},
+                            std::uint64_t{st.st_uid}, std::uint64_t{st.st_gid}, std::uint64_t{st.st_nlink}}) {
       line += std::to_string(part) + " ";
     }
     if (S_ISLNK(st.st_mode)) line += fs::read_symlink(entry.path()).string();
@@ -133,7 +136,8 @@ class PlantedFile : public ::testing::Test {
       SCOPED_TRACE(std::string(planting.name) + " at " + name);
       expect_refused_and_left_alone([&](const PrivateKeyd& keyd) {
         make_directories(keyd);
-        planting.plant((runtime ? keyd.runtime_dir() : keyd.state_dir()) + "/" + name, keyd.directory() + "/aside");
+        planting.plant((runtime ? keyd.runtime_dir() : keyd.state_dir()) + "/" + name,
+                       keyd.directory() + "/aside");
       });
     }
   }
@@ -144,7 +148,8 @@ TEST_F(PlantedFile, NothingInTheRuntimeDirectoryIsFollowedOrOverwritten) {
 }
 
 TEST_F(PlantedFile, NothingInTheStateDirectoryIsFollowedOrOverwritten) {
-  for (const char* name : {"store.key", "store.key.new", "keyd.db", "keyd.db-wal", "keyd.db-shm", "keyd.db-journal"})
+  for (const char* name :
+       {"store.key", "store.key.new", "keyd.db", "keyd.db-wal", "keyd.db-shm", "keyd.db-journal"})
     plant_everything_at(name, false);
 }
 
@@ -168,7 +173,8 @@ TEST_F(PlantedFile, NothingInPlaceOfADirectoryIsFollowedOrOverwritten) {
   for (const bool runtime : {true, false}) {
     for (const Planting& planting : kPlantings) {
       if (std::string_view(planting.name) == "a directory") continue;
-      SCOPED_TRACE(std::string(planting.name) + (runtime ? " as the runtime directory" : " as the state directory"));
+      SCOPED_TRACE(std::string(planting.name) +
+                   (runtime ? " as the runtime directory" : " as the state directory"));
       expect_refused_and_left_alone([&](const PrivateKeyd& keyd) {
         planting.plant(runtime ? keyd.runtime_dir() : keyd.state_dir(), keyd.directory() + "/aside");
       });

@@ -67,7 +67,8 @@ TEST_F(Repetition, AnExchangeThatWasRecordedProvesNothingWhenItIsPlayedAgain) {
     Conversation recorded(runtime_dir(), Stage::kFresh);
     start = recorded.start(false);
     ASSERT_EQ(recorded.say(start), Answer{Said::kNumbers});
-    ASSERT_TRUE(recorded.raw.machine->take_numbers(recorded.heard, recorded.raw.last_packet.challenge_numbers()));
+    ASSERT_TRUE(
+        recorded.raw.machine->take_numbers(recorded.heard, recorded.raw.last_packet.challenge_numbers()));
     proof = recorded.proof();
     ASSERT_EQ(recorded.say(proof), Answer{Said::kFinished});
     ASSERT_EQ(standing_of(::getpid()).state, KEYCLIENT_STATE_COMPLETE);
@@ -92,7 +93,8 @@ TEST_F(Repetition, WhatKeydSaidIsNothingThatKeydTakes) {
     {
       Conversation conversation(runtime_dir(), message.home);
       ASSERT_TRUE(conversation.reached());
-      ASSERT_EQ(conversation.say(message.make(conversation)), message.answers[static_cast<std::size_t>(message.home)]);
+      ASSERT_EQ(conversation.say(message.make(conversation)),
+                message.answers[static_cast<std::size_t>(message.home)]);
       answer = conversation.heard;
       const Standing before = standing_of(::getpid());
       const Answer reflected = conversation.say(answer);
@@ -141,7 +143,8 @@ TEST_F(Repetition, WhatWasSealedBeforeARenewalIsRefusedAfterIt) {
     SCOPED_TRACE(message.name);
     Conversation conversation(runtime_dir(), Stage::kEstablished);
     ASSERT_TRUE(conversation.reached());
-    const Bytes old = message.make(conversation);  // epoch 0, counter 1: what the renewed session waits for too
+    const Bytes old =
+        message.make(conversation);  // epoch 0, counter 1: what the renewed session waits for too
     ASSERT_EQ(conversation.say(conversation.start(true)), Answer{Said::kNumbers});
     ASSERT_EQ(conversation.prove_all_the_same(), Answer{Said::kFinished});
     const Standing before = standing_of(::getpid());

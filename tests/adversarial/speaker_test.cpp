@@ -105,7 +105,11 @@ const ChangeOfIds kChanges[] = {
     {"gid", true, [] { return ::setresgid(65534, 65534, 65534) == 0; }},
     {"effective uid", false, [] { return ::seteuid(65534) == 0; }},
     {"effective gid", false, [] { return ::setegid(65534) == 0; }},
-    {"file system uid", false, [] { ::setfsuid(65534); return true; }},
+    {"file system uid", false,
+     [] {
+       ::setfsuid(65534);
+       return true;
+     }},
     {"saved uid", false, [] { return ::setresuid(0, 0, 65534) == 0; }},
 };
 

@@ -17,7 +17,8 @@ namespace {
 constexpr unsigned kStranger = 65534;
 
 bool become_stranger() {
-  return ::setresgid(kStranger, kStranger, kStranger) == 0 && ::setresuid(kStranger, kStranger, kStranger) == 0;
+  return ::setresgid(kStranger, kStranger, kStranger) == 0 &&
+         ::setresuid(kStranger, kStranger, kStranger) == 0;
 }
 
 // In a forked child, which exits with whether it could send.
@@ -71,7 +72,8 @@ bool by_root_as_another_gid(int socket, ByteView packet) {
 }
 
 bool by_stranger_as_its_parent(int socket, ByteView packet) {
-  return in_child([&] { return become_stranger() && send_as(socket, packet, ::getppid(), kStranger, kStranger); });
+  return in_child(
+      [&] { return become_stranger() && send_as(socket, packet, ::getppid(), kStranger, kStranger); });
 }
 bool by_stranger_as_root(int socket, ByteView packet) {
   return in_child([&] { return become_stranger() && send_as(socket, packet, ::getpid(), 0, 0); });

@@ -32,8 +32,8 @@ class RawClient {
   bool start(const wire::ChallengeStart& choice);
   // Steps 3 to 5. True when the server proved itself too.
   bool prove(const std::string& password);
-  // A first exchange's steps 1 and 2. While an earlier connection of this process is not noticed to have ended
-  // yet, connects anew and tries again, for 5 s.
+  // A first exchange's steps 1 and 2. While an earlier connection of this process is not noticed to have
+  // ended yet, connects anew and tries again, for 5 s.
   bool begin(const std::string& user);
   // The whole exchange, begun likewise.
   bool authenticate(const std::string& user, const std::string& password);
