@@ -41,7 +41,7 @@ nlohmann::ordered_json as_json(const wire::UserRecord& user) {
 void print_row(const wire::UserRecord& user) {
   std::string schemes;
   for (const std::string& scheme : user.schemes()) schemes += (schemes.empty() ? "" : ",") + scheme;
-  fmt::print("{:<24} {:<9} {:<14} {:<9} {:>11}  {}\n", escape(user.name()), user.state(), schemes,
+  fmt::print("{:<24} {:<9} {:<14} {:<9} {:>11}  {}\n", escape(user.name()), escape(user.state()), escape(schemes),
              user.allow_historic() ? "allowed" : "no", user.credential_count(),
              when(user.password_changed()));
 }
@@ -92,6 +92,7 @@ int list_users(const Invocation& invocation, const UserOptions& options) {
     request.mutable_user_list()->set_after(after);
     const auto reply = link->ask(request);
     if (!reply) return complain(reply.error());
+    const std::string before = after;
     for (const wire::UserRecord& user : reply->users().users()) {
       if (json) {
         all.push_back(as_json(user));
@@ -101,6 +102,8 @@ int list_users(const Invocation& invocation, const UserOptions& options) {
       after = user.name();
     }
     if (!reply->users().more()) break;
+    // Pages are in name order; else the list would have no end.
+    if (after <= before) return complain({Code::kInvalid, "keyd's list of users does not go on; it is not whole"});
   }
   if (json) fmt::print("{}\n", nlohmann::ordered_json{{"users", all}}.dump(2));
   return console::kDone;
