@@ -79,6 +79,7 @@ TEST_F(Namespaces, AConnectionThatWasMadeInsideAndHandedOutIsWorthNothingOutside
   std::array<int, 2> pair{};
   ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()), 0);
   for (const ClientMessage& message : client_messages()) {
+    if (HasFailure()) return;
     SCOPED_TRACE(message.name);
     Forked inside([&](Forked::Child& child) {
       if (!become_root_of_a_user_namespace()) return 1;
@@ -111,6 +112,7 @@ TEST_F(Namespaces, AConnectionThatWasMadeInsideAndHandedOutIsWorthNothingOutside
 TEST_F(Namespaces, RootOfAnUnprivilegedNamespaceCanSpeakInNobodysNameOutside) {
   const pid_t target = ::getpid();
   for (const ClientMessage& message : client_messages()) {
+    if (HasFailure()) return;
     for (const pid_t claimed : {pid_t{1}, pid_t{2}, pid_t{0}, target, keyd_.pid()}) {
       SCOPED_TRACE(std::string(message.name) + " in the name of " + std::to_string(claimed));
       Conversation conversation(runtime_dir(), message.home);

@@ -18,6 +18,7 @@ constexpr Answer kForeignSender{Said::kRefused, wire::REFUSAL_SENDER};
 class Speaking : public BesiegedKeyd {
  protected:
   void say_through(const ClientMessage& message, const Speaker& speaker) {
+    if (HasFailure()) return;
     Conversation conversation(runtime_dir(), message.home);
     ASSERT_TRUE(conversation.reached());
     const Standing before = standing_of(::getpid());
@@ -42,6 +43,7 @@ class Speaking : public BesiegedKeyd {
   }
 
   void administer_through(const AdminMessage& message, const Speaker& speaker) {
+    if (HasFailure()) return;
     AdminConversation conversation(runtime_dir());
     const Standing before = standing_of(::getpid());
     const bool sent = speaker.speak(conversation.raw.descriptor(), packet_of(message));
@@ -80,7 +82,7 @@ TEST_F(Speaking, ASecretFromSomebodyElseIsNotTaken) {
   for (const AdminMessage& message : admin_messages()) {
     if (message.secret == nullptr) continue;
     for (const Speaker& speaker : speakers()) {
-      if (speaker.verdict != Verdict::kRefused) continue;
+      if (speaker.verdict != Verdict::kRefused || HasFailure()) continue;
       SCOPED_TRACE(std::string(message.name) + " with a secret of " + speaker.name);
       AdminConversation conversation(runtime_dir());
       ASSERT_TRUE(conversation.raw.send(packet_of(message)));
@@ -116,6 +118,7 @@ const ChangeOfIds kChanges[] = {
 TEST_F(Speaking, AProcessWhoseIdsHaveChangedIsGivenNothing) {
   for (const ClientMessage& message : client_messages()) {
     for (const ChangeOfIds& ids : kChanges) {
+      if (HasFailure()) return;
       SCOPED_TRACE(std::string(message.name) + " after a change of the " + ids.name);
       Forked client([&](Forked::Child& child) {
         Conversation conversation(runtime_dir(), message.home);
