@@ -127,7 +127,11 @@ TEST_F(Speaking, AProcessWhoseIdsHaveChangedIsGivenNothing) {
         child.say("there");
         child.hear();
         if (!ids.change()) return 3;
-        const Answer answer = conversation.say(good);
+        Answer answer = conversation.say(good);
+        // Numbers are nothing yet: where keyd is not told of a change, it looks when the proof comes.
+        if (answer.said == Said::kNumbers && message.home == Stage::kEstablished) {
+          answer = conversation.prove_all_the_same();
+        }
         const bool begins = answer.said == Said::kNumbers || answer.said == Said::kTable;
         // Before there is anything of an exchange, changed ids that mark no message are the process's own
         // affair: the next exchange is with those it has then.
