@@ -12,6 +12,7 @@ namespace {
 
 class AdminOctets : public BesiegedKeyd {
  protected:
+  AdminOctets() : BesiegedKeyd(config_without_events()) {}
   // A changed request, then its secret as it should be. Whatever it means now, it is answered or ends.
   std::optional<wire::AdminReply> say_changed(const AdminMessage& message, ByteView packet) {
     AdminConversation conversation(runtime_dir());

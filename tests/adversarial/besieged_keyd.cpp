@@ -43,6 +43,7 @@ bool is_soak() {
 }
 
 std::string lenient_config(const std::string& more) { return "[session]\npending_deadline = 600\n" + more; }
+std::string config_without_events() { return lenient_config("[daemon]\ntier = \"pidfd\"\n"); }
 
 std::ostream& operator<<(std::ostream& out, const Standing& standing) {
   return out << "state " << standing.state << " session " << to_hex(bytes_of(standing.session));

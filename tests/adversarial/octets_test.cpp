@@ -15,6 +15,7 @@ using Change = std::function<Bytes(Bytes)>;
 
 class Octets : public BesiegedKeyd {
  protected:
+  Octets() : BesiegedKeyd(config_without_events()) {}
   void TearDown() override {
     RecordProperty("tries", tries_);
     BesiegedKeyd::TearDown();

@@ -9,6 +9,7 @@ namespace {
 
 class Order : public BesiegedKeyd {
  protected:
+  Order() : BesiegedKeyd(config_without_events()) {}
   void try_at(const ClientMessage& message, Stage stage) {
     SCOPED_TRACE(std::string(message.name) + " at " + name_of(stage));
     Conversation conversation(runtime_dir(), stage);

@@ -20,6 +20,7 @@ bool is_sealed(const ClientMessage& message) {
 
 class Repetition : public BesiegedKeyd {
  protected:
+  Repetition() : BesiegedKeyd(config_without_events()) {}
   // Says octets from elsewhere on a conversation of its own that stands at `stage`.
   void expect_worthless(ByteView packet, Stage stage) {
     if (HasFailure()) return;
