@@ -243,7 +243,6 @@ void Connection::close() {
     ::shutdown(socket(), SHUT_RDWR);
     server_.keep_undelivered(UniqueFd(socket_.release()), std::move(charge_));
   }
-  charge_ = Charge();  // handlers that still hold this connection may outlive the quota
   unread_ = Charge();
   socket_.close(ignored);
 }

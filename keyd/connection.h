@@ -109,7 +109,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::posix::stream_descriptor socket_;
   kernel::PeerIdentity peer_;  // its pidfd is closed: one pidfd a process, not a connection (task_registry.h)
   AccountId account_;
-  Charge charge_;
+  Charge charge_;  // until the connection is gone and nothing holds it: a job of its request may wait still
   Charge unread_;  // of an answer that waits for its reader, or is larger than most
   Door door_;
   bool closing_ = false;

@@ -7,7 +7,7 @@ namespace keyd::daemon {
 Charge& Charge::operator=(Charge&& other) noexcept {
   if (this != &other) {
     give_back();
-    quota_ = std::exchange(other.quota_, nullptr);
+    holdings_ = std::move(other.holdings_);
     resource_ = other.resource_;
     account_ = other.account_;
     units_ = other.units_;
@@ -16,30 +16,29 @@ Charge& Charge::operator=(Charge&& other) noexcept {
 }
 
 void Charge::give_back() {
-  if (quota_ != nullptr) std::exchange(quota_, nullptr)->give_back(resource_, account_, units_);
+  const auto holdings = std::move(holdings_);
+  if (holdings == nullptr) return;
+  const auto index = static_cast<std::size_t>(resource_);
+  holdings->totals[index] -= units_;
+  const auto found = holdings->by_account.find(account_);
+  found->second[index] -= units_;
+  if (std::ranges::all_of(found->second, [](std::uint32_t n) { return n == 0; }))
+    holdings->by_account.erase(found);
 }
 
 std::optional<Charge> Quota::take(Resource resource, std::uint32_t uid, std::uint32_t units) {
   const auto index = static_cast<std::size_t>(resource);
   const Limit& limit = limits_[index];
   const AccountId account = accounts_.account_of(uid);
-  const auto found = by_account_.find(account);
+  const auto found = holdings_->by_account.find(account);
   // 64 bits: neither sum can overflow.
-  const std::uint64_t held = std::uint64_t{found == by_account_.end() ? 0 : found->second[index]} + units;
-  const std::uint64_t total = std::uint64_t{totals_[index]} + units;
+  const std::uint64_t held = std::uint64_t{found == holdings_->by_account.end() ? 0 : found->second[index]} + units;
+  const std::uint64_t total = std::uint64_t{holdings_->totals[index]} + units;
   if (held > limit.per_account || total > limit.total) return std::nullopt;
   if (total > limit.total - limit.reserve() && held > limit.little()) return std::nullopt;
-  by_account_[account][index] += units;
-  totals_[index] += units;
-  return Charge(this, resource, account, units);
-}
-
-void Quota::give_back(Resource resource, AccountId account, std::uint32_t units) {
-  const auto index = static_cast<std::size_t>(resource);
-  totals_[index] -= units;
-  const auto found = by_account_.find(account);
-  found->second[index] -= units;
-  if (std::ranges::all_of(found->second, [](std::uint32_t n) { return n == 0; })) by_account_.erase(found);
+  holdings_->by_account[account][index] += units;
+  holdings_->totals[index] += units;
+  return Charge(holdings_, resource, account, units);
 }
 
 }  // namespace keyd::daemon

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -20,14 +21,18 @@ enum class Resource {
 };
 inline constexpr std::size_t kResources = 4;
 
-class Quota;
+// What is held, by all and by each account; outlives the Quota where a Charge does.
+struct Holdings {
+  std::array<std::uint32_t, kResources> totals{};
+  std::unordered_map<AccountId, std::array<std::uint32_t, kResources>> by_account;
+};
 
 // Some units of a resource, held for an account.
 class Charge {
  public:
   Charge() = default;
   Charge(Charge&& other) noexcept
-      : quota_(std::exchange(other.quota_, nullptr)),
+      : holdings_(std::move(other.holdings_)),
         resource_(other.resource_),
         account_(other.account_),
         units_(other.units_) {}
@@ -38,10 +43,10 @@ class Charge {
 
  private:
   friend class Quota;
-  Charge(Quota* quota, Resource resource, AccountId account, std::uint32_t units)
-      : quota_(quota), resource_(resource), account_(account), units_(units) {}
+  Charge(std::shared_ptr<Holdings> holdings, Resource resource, AccountId account, std::uint32_t units)
+      : holdings_(std::move(holdings)), resource_(resource), account_(account), units_(units) {}
   void give_back();
-  Quota* quota_ = nullptr;
+  std::shared_ptr<Holdings> holdings_;
   Resource resource_ = Resource::kConnection;
   AccountId account_ = 0;
   std::uint32_t units_ = 0;
@@ -64,7 +69,7 @@ class Quota {
   // Nothing when the account's share, or what of the total is open to it, is used up.
   [[nodiscard]] std::optional<Charge> take(Resource resource, std::uint32_t uid, std::uint32_t units = 1);
   [[nodiscard]] std::uint32_t total(Resource resource) const {
-    return totals_[static_cast<std::size_t>(resource)];
+    return holdings_->totals[static_cast<std::size_t>(resource)];
   }
   [[nodiscard]] AccountId account_of(std::uint32_t uid) const { return accounts_.account_of(uid); }
 
@@ -72,13 +77,9 @@ class Quota {
   void set_limits(Limits limits) { limits_ = limits; }
 
  private:
-  friend class Charge;
-  void give_back(Resource resource, AccountId account, std::uint32_t units);
-
   Limits limits_;
   Accounts accounts_;
-  std::array<std::uint32_t, kResources> totals_{};
-  std::unordered_map<AccountId, std::array<std::uint32_t, kResources>> by_account_;
+  std::shared_ptr<Holdings> holdings_ = std::make_shared<Holdings>();
 };
 
 }  // namespace keyd::daemon

@@ -7,7 +7,7 @@ namespace {
 
 std::uint64_t microseconds_since(BootTime start) { return (boot_now() - start) / 1000; }
 
-StoreProbe::Outcome probe(UserStore& store, BootTime asked) {
+Result<StoreProbe::Outcome> probe(UserStore& store, BootTime asked) {
   StoreProbe::Outcome outcome;
   outcome.answered = true;
   outcome.waited = microseconds_since(asked);
@@ -46,8 +46,14 @@ void StoreProbe::ask(Done done) {
 void StoreProbe::begin() {
   running_since_ = boot_now();
   store_.post(0, [asked = running_since_](UserStore& store) { return probe(store, asked); },
-              [this](const Outcome& outcome) {
+              [this](const Result<Outcome>& result) {
                 running_since_ = 0;
+                Outcome outcome;
+                if (result) {
+                  outcome = *result;
+                } else {
+                  outcome.problem = result.error().message();
+                }
                 for (const auto& asker : std::exchange(askers_, {})) asker->tell(outcome);
               });
 }

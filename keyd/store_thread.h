@@ -24,7 +24,7 @@ class StoreThread {
   StoreThread(const StoreThread&) = delete;
   StoreThread& operator=(const StoreThread&) = delete;
 
-  // Runs `job(store)` on the store's thread on behalf of `account`, then `done(result)` on the loop.
+  // Runs `job(store)`, which gives a Result, on the store's thread on behalf of `account`, then `done(result)` on the loop.
   template <typename Job, typename Done>
   void post(AccountId account, Job job, Done done) {
     enqueue(account, [this, job = std::move(job), done = std::move(done)]() mutable {

@@ -11,6 +11,7 @@
 
 #include "core/base/clock.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/wide_limits.h"
 
 namespace keyd::testing {
 namespace {
@@ -42,7 +43,9 @@ bool is_soak() {
   return value != nullptr && std::string_view(value) == "1";
 }
 
-std::string lenient_config(const std::string& more) { return "[session]\npending_deadline = 600\n" + more; }
+std::string lenient_config(const std::string& more) {
+  return "[session]\npending_deadline = 600\n" + (kUnlimitedTries + more);
+}
 std::string config_without_events() { return lenient_config("[daemon]\ntier = \"pidfd\"\n"); }
 
 std::ostream& operator<<(std::ostream& out, const Standing& standing) {

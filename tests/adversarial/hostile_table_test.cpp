@@ -50,7 +50,7 @@ Bytes good_table() {
   auto memory = table::SealedMemfd::create(kSize);
   const auto* const octets = static_cast<const std::uint8_t*>((*memory)->data());
   table::TableWriter writer(std::move(*memory), kCapacity, table::Tier::kWatch, 4242);
-  writer.heartbeat(1000 * kSecond);
+  writer.heartbeat();
   return {octets, octets + kSize};
 }
 
@@ -205,19 +205,20 @@ TEST_F(HostileTable, ATableFullOfNonsenseOrOneThatChangesUnderItsReaderDoesNoHar
   ASSERT_TRUE(memory);
   auto* const octets = static_cast<std::uint8_t*>((*memory)->data());
   table::TableWriter writer(std::move(*memory), kCapacity, table::Tier::kWatch, 4242);
-  writer.heartbeat(1000 * kSecond);
+  writer.heartbeat();
   give(writer.reader_descriptor(), kSize);
   std::atomic<bool> stop = false;
   std::thread vandal([&] {
     std::uint64_t noise = 88172645463325252u;
     while (!stop) {
+      writer.heartbeat();
       for (std::size_t at = 8; at < kSize; at += 8) {
         noise ^= noise << 13, noise ^= noise >> 7, noise ^= noise << 17;
         if (at == 48) continue;  // it lives
         reinterpret_cast<std::atomic<std::uint64_t>*>(octets + at)->store(noise, std::memory_order_relaxed);
       }
       // A header that a new reader takes, for a moment.
-      const std::array<std::uint32_t, 2> version_and_capacity{1, kCapacity};
+      const std::array<std::uint32_t, 2> version_and_capacity{table::kLayoutVersion, kCapacity};
       std::memcpy(octets + 8, version_and_capacity.data(), sizeof version_and_capacity);
     }
   });

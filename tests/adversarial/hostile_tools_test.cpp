@@ -176,7 +176,6 @@ TEST_F(HostileTools, NamesInATableDoNothingToATerminal) {
   auto memory = table::SealedMemfd::create(table::table_size(kCapacity));
   ASSERT_TRUE(memory);
   table::TableWriter writer(std::move(*memory), kCapacity, table::Tier::kWatch, 4242);
-  writer.heartbeat(1000'000'000'000);
   table::TaskRecord record;
   record.inode = 1;
   record.pid = static_cast<std::uint32_t>(::getpid());
@@ -187,7 +186,7 @@ TEST_F(HostileTools, NamesInATableDoNothingToATerminal) {
   record.user_size = 10;
   const std::string name = "\x1b[2J\x1b[31m!";
   name.copy(record.user.data(), 10);
-  ASSERT_TRUE(writer.bind(record));
+  ASSERT_TRUE(writer.bind(record, 0));
   const int descriptor = writer.reader_descriptor();
   keyd_.set_attack([descriptor, size = writer.size()](Move& move) {
     wire::ServerPacket packet;
@@ -196,6 +195,7 @@ TEST_F(HostileTools, NamesInATableDoNothingToATerminal) {
     move.descriptors = {descriptor};
   });
   for (const char* format : {"pretty", "json"}) {
+    writer.heartbeat();
     const auto result = expect_harmless({"keystat", {"--runtime-dir", "{}", "-o", format}});
     EXPECT_EQ(result.exit_code, 0) << result.err;
     EXPECT_NE(result.out.find("[2J"), std::string::npos) << "it was not shown at all: " << result.out;

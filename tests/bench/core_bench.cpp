@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "core/base/clock.h"
@@ -144,7 +145,7 @@ class FullTable {
     if (!memory) std::abort();
     slots_ = table::TableArrays::at((*memory)->data(), kCapacity).slots;
     writer_.emplace(std::move(*memory), kCapacity, table::Tier::kWatch, 1);
-    writer_->heartbeat(3600 * kSecond);
+    writer_->heartbeat();
     for (std::uint32_t i = 0; i < kProcesses; ++i) {
       table::TaskRecord record;
       record.inode = 100'000 + i;
@@ -171,6 +172,13 @@ class FullTable {
  private:
   std::optional<table::TableWriter> writer_;
   table::TaskSlot* slots_ = nullptr;
+  // As keyd does.
+  std::jthread heart_{[this](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      writer_->heartbeat();
+      std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    }
+  }};
 };
 
 void find_all(benchmark::State& state, const FullTable& table, table::LookupOutcome expected) {

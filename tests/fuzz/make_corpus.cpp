@@ -187,7 +187,7 @@ void save_tables() {
                              table::Reason::kExchange));
     }
   }
-  writer.heartbeat(~0ull >> 1);  // the seed must not go stale
+  writer.heartbeat(~0ull >> 1);  // not 0: the target renews it
   save_now("records", 0);
   save_now("larger_than_it_is", 1);
   writer.mark_down();

@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "core/base/clock.h"
 #include "core/kernel/memfd.h"
 #include "core/kernel/namespaces.h"
 #include "core/table/table_reader.h"
@@ -49,6 +50,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (buffer.size() >= table::kHeaderSize && buffer[kNamespaceAt] != 0) {
     const std::uint64_t own = kernel::own_namespaces().pid;
     std::memcpy(buffer.data() + kNamespaceAt, &own, sizeof own);
+  }
+  // And one that once lived, lives: a heartbeat counts for moments only.
+  constexpr std::size_t kAliveAt = offsetof(table::TableHeader, alive_until);
+  if (buffer.size() >= table::kHeaderSize && buffer[kAliveAt] != 0) {
+    const BootTime alive_until = boot_now() + table::kHeartbeatValidity;
+    std::memcpy(buffer.data() + kAliveAt, &alive_until, sizeof alive_until);
   }
   const auto memfd = kernel::make_memfd("fuzz", buffer.size());
   if (!memfd ||

@@ -77,8 +77,8 @@ void print(const wire::Health& h) {
   fmt::print("live, {}\n", h.ready() ? "ready" : "not ready");
   for (const std::string& problem : h.problems()) fmt::print("problem: {}\n", escape_line(problem));
   for (const std::string& warning : h.warnings()) fmt::print("warning: {}\n", escape_line(warning));
-  fmt::print("keyd:    {}, up {}\n", h.version(), span(h.uptime()));
-  fmt::print("tier:    {} (configured: {})\n", h.tier(), h.tier_configured());
+  fmt::print("keyd:    {}, up {}\n", escape(h.version()), span(h.uptime()));
+  fmt::print("tier:    {} (configured: {})\n", escape(h.tier()), escape(h.tier_configured()));
   fmt::print("config:  {}\n", config_line(h));
   if (h.has_store()) {
     fmt::print("store:   waited {} us, read {} us, durable write {} us\n", h.store().waited(),

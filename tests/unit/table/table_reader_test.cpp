@@ -316,7 +316,7 @@ TEST(TableReader, AnswersAfterItsWriterWasKilledAnywhere) {
   for (int round = 0; round < 200; ++round) {
     test::Table table(16);
     const TaskHandle handle = table.writer().bind(version_of(1, 2, 0), kOwner).value();
-    table.writer().heartbeat(3600 * kSecond);
+    table.writer().heartbeat();
     const TableReader reader = table.reader();
     test::Child writer([&] {
       for (std::uint64_t n = 1;; ++n) (void)table.writer().update(handle, version_of(1, 2, n));
@@ -342,7 +342,6 @@ TEST(TableReader, AnswersAfterItsWriterWasKilledAnywhere) {
 
 TEST(TableReader, NeverSeesHalfARecordWhileTheWriterWorks) {
   test::Table table(64);
-  table.writer().heartbeat(3600 * kSecond);
   std::atomic<bool> stop{false};
   std::atomic<std::uint64_t> found{0}, wrong{0};
   constexpr std::uint64_t kProcesses = 6;
@@ -353,6 +352,7 @@ TEST(TableReader, NeverSeesHalfARecordWhileTheWriterWorks) {
     for (std::uint64_t n = 1; !stop.load(std::memory_order_relaxed); ++n) {
       const std::uint64_t inode = 1 + n % kProcesses;
       TaskRecord record = version_of(inode, static_cast<std::uint32_t>(100 + inode), n);
+      table.writer().heartbeat();
       const auto handle = table.writer().bind(record, kOwner);
       if (!handle) std::abort();
       for (int i = 0; i < 5; ++i) {
