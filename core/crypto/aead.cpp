@@ -112,7 +112,7 @@ class CipherContext {
       require(EVP_CipherUpdate(context_, out.data(), &written, ciphertext.data(), length(ciphertext)) == 1);
     std::uint8_t rest[kAeadTagSize];
     if (EVP_CipherFinal_ex(context_, rest, &written) == 1) return true;
-    OPENSSL_cleanse(out.data(), out.size());
+    secret::wipe(out.data(), out.size());
     return false;
   }
 

@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "core/crypto/openssl_check.h"
+#include "core/secret/locked_pool.h"
 
 namespace keyd::crypto {
 namespace {
@@ -51,7 +52,7 @@ namespace {
 class BareSha256 {
  public:
   BareSha256() { require(SHA256_Init(&state_) == 1); }
-  ~BareSha256() { OPENSSL_cleanse(&state_, sizeof state_); }
+  ~BareSha256() { secret::wipe(&state_, sizeof state_); }
   BareSha256(const BareSha256&) = delete;
   BareSha256& operator=(const BareSha256&) = delete;
   void update(ByteView octets) { require(SHA256_Update(&state_, octets.data(), octets.size()) == 1); }
@@ -72,7 +73,7 @@ void hmac_sha256(std::array<std::uint8_t, kBlock>& pad, std::initializer_list<By
   outer.update(pad);
   outer.update(out);
   outer.finish(out);
-  OPENSSL_cleanse(pad.data(), pad.size());
+  secret::wipe(pad.data(), pad.size());
 }
 
 }  // namespace
@@ -99,7 +100,7 @@ void hmac(Hash hash, ByteView key, std::initializer_list<ByteView> parts, Mutabl
   require(EVP_DigestUpdate(context.get(), out.data(), out.size()) == 1);
   require(EVP_DigestFinal_ex(context.get(), out.data(), &written) == 1);
   EVP_MD_CTX_reset(context.get());
-  OPENSSL_cleanse(pad.data(), pad.size());
+  secret::wipe(pad.data(), pad.size());
 }
 
 bool constant_time_equal(ByteView a, ByteView b) {

@@ -7,6 +7,7 @@
 
 #include "core/crypto/digest.h"
 #include "core/crypto/openssl_check.h"
+#include "core/secret/locked_pool.h"
 
 namespace keyd::crypto {
 
@@ -26,7 +27,7 @@ void hkdf_sha256(ByteView secret, ByteView salt, ByteView info, MutableByteView 
     std::copy_n(state.block.begin(), take, out.begin() + static_cast<std::ptrdiff_t>(done));
     done += take;
   }
-  OPENSSL_cleanse(&state, sizeof state);
+  secret::wipe(&state, sizeof state);
 }
 
 }  // namespace keyd::crypto

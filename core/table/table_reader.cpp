@@ -61,13 +61,17 @@ TableReader::TableReader(ipc::mapped_region region, std::uint32_t capacity)
       pids_are_ours_(arrays_.header->pid_namespace != 0 &&
                      kernel::own_namespaces().pid == arrays_.header->pid_namespace) {}
 
-bool TableReader::stale() const { return !keyd_lives(boot_now()); }
+namespace {
+// Further ahead than a heartbeat reaches (a reader that was kept from the processor between its two looks
+// granted) is no heartbeat of this clock: keyd or the reader lives in a time namespace of its own, and a dead
+// keyd's word would count until the clocks met.
+bool is_heartbeat(BootTime alive_until, BootTime now) {
+  return alive_until >= now && alive_until - now <= 2 * kHeartbeatValidity;
+}
+}  // namespace
 
-// Further ahead than a heartbeat reaches is no heartbeat of this clock: keyd or the reader lives in a time
-// namespace of its own, and a dead keyd's word would count until the clocks met.
-bool TableReader::keyd_lives(BootTime now) const {
-  const BootTime until = arrays_.header->alive_until.load(std::memory_order_acquire);
-  return until >= now && until - now <= kHeartbeatValidity;
+bool TableReader::stale() const {
+  return !is_heartbeat(arrays_.header->alive_until.load(std::memory_order_acquire), boot_now());
 }
 
 LookupOutcome TableReader::copy(std::size_t slot_number, TaskView& out) const {
@@ -85,7 +89,8 @@ LookupOutcome TableReader::copy(std::size_t slot_number, TaskView& out) const {
     out.record = std::bit_cast<TaskRecord>(words);
     if (out.record.user_size > kMaxNameOctets) return LookupOutcome::kBusy;
     const BootTime now = boot_now();
-    if (!keyd_lives(now)) return LookupOutcome::kStale;
+    if (!is_heartbeat(arrays_.header->alive_until.load(std::memory_order_relaxed), now))
+      return LookupOutcome::kStale;
     if (out.word.state == TaskState::kNone) return LookupOutcome::kAbsent;
     if (out.word.state == TaskState::kComplete && out.record.expires <= now) {
       out.word.state = TaskState::kExpired;

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <functional>
 
-#include "core/base/clock.h"
 #include "core/base/error.h"
 #include "core/table/task_table_layout.h"
 
@@ -53,7 +52,6 @@ class TableReader {
  private:
   TableReader(boost::interprocess::mapped_region region, std::uint32_t capacity);
   [[nodiscard]] LookupOutcome copy(std::size_t slot, TaskView& out) const;
-  [[nodiscard]] bool keyd_lives(BootTime now) const;
 
   boost::interprocess::mapped_region region_;
   std::uint32_t capacity_;

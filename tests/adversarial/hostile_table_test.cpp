@@ -96,7 +96,7 @@ const Wrong kWrong[] = {
     {"a good one said to be endless", [] { return memfd(kSize, kAllSeals, good_table()); },
      ~std::uint64_t{0}},
     {"another magic", [] { return memfd(kSize, kAllSeals, good_table_but(0, std::uint64_t{1})); }},
-    {"another version", [] { return memfd(kSize, kAllSeals, good_table_but(8, std::uint32_t{2})); }},
+    {"another version", [] { return memfd(kSize, kAllSeals, good_table_but(8, table::kLayoutVersion + 1)); }},
     {"no capacity", [] { return memfd(kSize, kAllSeals, good_table_but(12, std::uint32_t{0})); }},
     {"an odd capacity", [] { return memfd(kSize, kAllSeals, good_table_but(12, std::uint32_t{17})); }},
     {"a larger capacity", [] { return memfd(kSize, kAllSeals, good_table_but(12, std::uint32_t{32})); }},

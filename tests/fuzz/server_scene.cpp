@@ -95,13 +95,12 @@ void ServerScene::enrol() {
   user.schemes = daemon::scheme_bit(table::Scheme::kChallenge);
   user.allow_historic = true;
   auto password = daemon::seal_password(server_->sealer(), user.id, bytes_of(kPassword));
-  auto value = daemon::seal_credential(server_->sealer(), user.id, kCredential, bytes_of(kCredentialValue));
-  must(password && value);
+  must(password.has_value());
   user.sealed_password = std::move(*password);
   bool done = false;
   server_->store().post(
       0,
-      [user, value = std::move(*value)](daemon::UserStore& store) {
+      [user, &sealer = server_->sealer()](daemon::UserStore& store) {
         for (;;) {
           const auto left = store.list({}, 100);
           must(left.has_value());
@@ -109,7 +108,10 @@ void ServerScene::enrol() {
           for (const daemon::StoredUser& each : *left) must(store.remove(each.name).has_value());
         }
         must(store.add(user).has_value());
-        return store.set_credential(user.name, std::string(kCredential), value, kCredentialValue.size());
+        // Sealed here: it is this thread's first, and its cipher context stays (LockedMemoryBalance).
+        const auto value = daemon::seal_credential(sealer, user.id, kCredential, bytes_of(kCredentialValue));
+        must(value.has_value());
+        return store.set_credential(user.name, std::string(kCredential), *value, kCredentialValue.size());
       },
       [&](const Result<void>& result) {
         must(result.has_value());

@@ -42,8 +42,10 @@ void KnownSession::mark_epoch() {
   const auto handed = mirror_->hand_over();
   const ByteView keys = handed.reveal().subspan(4);
   const std::string epoch = name + " epoch " + std::to_string(mirror_->epoch()) + " ";
-  hunt_.mark(epoch + "c2s", keys.first(44));
-  hunt_.mark(epoch + "s2c", keys.subspan(44, 44));
+  // The keys without the 12 octets behind each: those, combined with a public counter, are the nonces of GCM,
+  // whose secrecy nothing rests on, and OpenSSL's calls leave them on the stack.
+  hunt_.mark(epoch + "c2s", keys.first(32));
+  hunt_.mark(epoch + "s2c", keys.subspan(44, 32));
   hunt_.mark(epoch + "chain", keys.subspan(88, 32));
   if (mirror_->epoch() == 0) hunt_.mark(name + " exporter", keys.subspan(120, 32));
 }

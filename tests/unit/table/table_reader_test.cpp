@@ -476,7 +476,7 @@ TEST_F(ForeignTable, IsRefusedWhenItsDescriptorCannotBeMapped) {
 
 TEST_F(ForeignTable, LeadsNoLookUpOutsideItself) {
   // Index entries that point anywhere, in the place of every real one.
-  header().alive_until = ~std::uint64_t{0};
+  header().alive_until = boot_now() + kHeartbeatValidity;
   auto* const words = reinterpret_cast<std::uint64_t*>(octets_.data() + kHeaderSize);
   for (const std::uint64_t slot :
        {std::uint64_t{0}, std::uint64_t{33}, std::uint64_t{0x7fffffff}, std::uint64_t{0xffffffff}}) {
@@ -488,8 +488,18 @@ TEST_F(ForeignTable, LeadsNoLookUpOutsideItself) {
   }
 }
 
+TEST_F(ForeignTable, CountsForNothingWhenItsHeartbeatIsOfAnotherClock) {
+  // A keyd in a time namespace a day ahead, dead or alive.
+  header().alive_until = boot_now() + 86400 * kSecond;
+  const auto reader = map();
+  ASSERT_TRUE(reader);
+  EXPECT_TRUE(reader->stale());
+  TaskView view;
+  EXPECT_EQ(reader->find_by_inode(7, view), LookupOutcome::kStale);
+}
+
 TEST_F(ForeignTable, ShowsNoUserNameLongerThanItsRoom) {
-  header().alive_until = ~std::uint64_t{0};
+  header().alive_until = boot_now() + kHeartbeatValidity;
   auto* const index = reinterpret_cast<std::uint64_t*>(octets_.data() + kHeaderSize);
   const std::size_t first = bucket_of(7, 32) * kBucketWidth;
   TaskRecord record = record_of(7, 7);
