@@ -71,9 +71,21 @@ void Connection::out_of_time() {
   refuse(wire::REFUSAL_DEADLINE, "nothing was asked for too long; connect again when there is something");
 }
 
-bool Connection::accept_sender(const wire::SenderMark& mark) {
+kernel::PeerIdentity Connection::take_identified_peer() {
+  kernel::PeerIdentity identified;
+  identified.pidfd = std::move(sender_pidfd_);
+  identified.inode = peer_.inode;
+  identified.pid = peer_.pid;
+  identified.ids = peer_.ids;
+  return identified;
+}
+
+bool Connection::accept_sender(wire::SenderMark& mark) {
   const auto outcome = kernel::check_sender(mark, peer_);
-  if (outcome == kernel::SenderOutcome::kPeer) return true;
+  if (outcome == kernel::SenderOutcome::kPeer) {
+    sender_pidfd_ = std::move(mark.pidfd);
+    return true;
+  }
   server_.refused_sender(*this, outcome);
   refuse(wire::REFUSAL_SENDER,
          "the sender is not the process that connected; connect from the process itself");
@@ -92,7 +104,7 @@ void Connection::on_readable() {
     }
   }
   const MutableByteView buffer = phase == Phase::kSecret ? secret.reveal() : server_.receive_buffer();
-  const auto received = wire::receive_packet(socket(), buffer);
+  auto received = wire::receive_packet(socket(), buffer);
   switch (received.outcome) {
     case wire::ReceiveOutcome::kWouldBlock: wait_for_packet(); return;
     case wire::ReceiveOutcome::kEnd:
@@ -114,6 +126,7 @@ void Connection::on_readable() {
       server_.take_packet(*this, buffer.first(received.size));
     }
   });
+  sender_pidfd_.reset();
 }
 
 void Connection::reply(wire::ServerPacket& packet, int descriptor) { send(wire::encode(packet), descriptor); }

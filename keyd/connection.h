@@ -84,6 +84,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void out_of_time();
 
   [[nodiscard]] const kernel::PeerIdentity& peer() const { return peer_; }
+  // The peer with a pidfd of its own: the one that came with the packet in hand. Once a packet.
+  [[nodiscard]] kernel::PeerIdentity take_identified_peer();
   [[nodiscard]] AccountId account() const { return account_; }
   [[nodiscard]] Door door() const { return door_; }
   [[nodiscard]] int socket() { return socket_.native_handle(); }
@@ -99,7 +101,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void wait_for_packet();
   void take_turn();
   void on_readable();
-  [[nodiscard]] bool accept_sender(const wire::SenderMark& mark);
+  [[nodiscard]] bool accept_sender(wire::SenderMark& mark);
   void send(Bytes packet, int descriptor);
   void wait_for_reader(Bytes packet, int descriptor);
   [[nodiscard]] bool make_room(std::size_t octets);
@@ -108,6 +110,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Server& server_;
   boost::asio::posix::stream_descriptor socket_;
   kernel::PeerIdentity peer_;  // its pidfd is closed: one pidfd a process, not a connection (task_registry.h)
+  UniqueFd sender_pidfd_;  // with the packet in hand
   AccountId account_;
   Charge charge_;  // until the connection is gone and nothing holds it: a job of its request may wait still
   Charge unread_;  // of an answer that waits for its reader, or is larger than most

@@ -126,7 +126,6 @@ void deny(Server& server, Connection& connection, const std::string& user, std::
   event.scheme = "challenge";
   event.suite = table::name_of(suite_of(connection.exchange->choice().suite()));
   event.reason = reason;
-  server.audit().write(event);
   connection.exchange.reset();
   // A renewal that failed leaves the session, and this connection as its owner.
   if (connection.session == nullptr) server.disown(connection);
@@ -137,13 +136,16 @@ void deny(Server& server, Connection& connection, const std::string& user, std::
       [counts = server.tries().failed(source_of(connection), user, boot_now())](UserStore& store) {
         return store.record_tries(counts);
       },
-      [self = connection.shared_from_this()](const Result<void>& counted) {
-        // Counted in memory it is: what could not be stored is told to the administrator, not to the guesser.
+      [&server, self = connection.shared_from_this(), event](const Result<void>& counted) {
+        if (!self->closed()) {
+          wire::ServerPacket packet;
+          packet.mutable_denied();
+          self->reply(packet);
+        }
+        // Behind the answer, for the lines are not all of one length. What could not be counted durably is
+        // counted in memory, and told to the administrator, not to the guesser.
+        server.audit().write(event);
         if (!counted) log::error(counted.error().message());
-        if (self->closed()) return;
-        wire::ServerPacket packet;
-        packet.mutable_denied();
-        self->reply(packet);
       });
 }
 
@@ -237,12 +239,6 @@ void handle_challenge_start(Server& server, Connection& connection, const Client
     return;
   }
 
-  kernel::PeerIdentity peer;
-  const auto identified = kernel::identify_peer(connection.socket(), peer);
-  if (identified != kernel::PeerOutcome::kOk || peer.inode != connection.peer().inode) {
-    refuse_begin(server, connection, BeginOutcome::kGone);
-    return;
-  }
   auto machine = std::make_unique<exchange::ChallengeServer>();
   auto numbers = machine->challenge(
       request.packet, start, crypto::fill_random,
@@ -259,7 +255,9 @@ void handle_challenge_start(Server& server, Connection& connection, const Client
     refuse_begin(server, connection, BeginOutcome::kAlready);
     return;
   }
-  // The task is PENDING before the numbers go out.
+  // The task is PENDING before the numbers go out. begin() asks the pidfd whether the process lives, with the
+  // ids that it connected with.
+  kernel::PeerIdentity peer = connection.take_identified_peer();
   if (const auto outcome = server.tasks().begin(peer, subject); outcome != BeginOutcome::kPending) {
     refuse_begin(server, connection, outcome);
     return;

@@ -16,8 +16,8 @@ namespace {
 
 static_assert(LineOutput::kLongest == PIPE_BUF);
 
-// For what is never stopped by its reader (a file), and for kernels whose pipes do not know RWF_NOWAIT:
-// between the two calls another writer may take the room.
+// For terminals, and for kernels whose pipes do not know RWF_NOWAIT: between the two calls another writer may
+// take the room.
 ssize_t write_when_ready(int fd, std::string_view text) {
   pollfd entry{fd, POLLOUT, 0};
   int ready = 0;
@@ -28,25 +28,46 @@ ssize_t write_when_ready(int fd, std::string_view text) {
   return ::write(fd, text.data(), text.size());
 }
 
-ssize_t write_to_pipe(int fd, std::string_view text) {
-  iovec piece{const_cast<char*>(text.data()), text.size()};
-  const ssize_t written = ::pwritev2(fd, &piece, 1, -1, RWF_NOWAIT);
-  return written < 0 && errno == EOPNOTSUPP ? write_when_ready(fd, text) : written;
-}
-
-ssize_t write_without_waiting(int fd, std::string_view text) {
-  struct stat st{};
-  if (::fstat(fd, &st) != 0) return -1;
-  if (S_ISSOCK(st.st_mode)) return ::send(fd, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  return S_ISFIFO(st.st_mode) ? write_to_pipe(fd, text) : write_when_ready(fd, text);
-}
-
 }  // namespace
+
+void LineOutput::redirect(int descriptor) {
+  descriptor_ = descriptor;
+  look();
+}
+
+void LineOutput::look() {
+  struct stat st{};
+  if (::fstat(descriptor_, &st) != 0) {
+    kind_ = Kind::kOther;
+    return;
+  }
+  kind_ = S_ISREG(st.st_mode)    ? Kind::kFile
+          : S_ISFIFO(st.st_mode) ? Kind::kPipe
+          : S_ISSOCK(st.st_mode) ? Kind::kSocket
+                                 : Kind::kOther;
+}
+
+long LineOutput::write_to_pipe(std::string_view text) {
+  iovec piece{const_cast<char*>(text.data()), text.size()};
+  const ssize_t written = ::pwritev2(descriptor_, &piece, 1, -1, RWF_NOWAIT);
+  if (written >= 0 || errno != EOPNOTSUPP) return written;
+  kind_ = Kind::kOther;
+  return write_when_ready(descriptor_, text);
+}
 
 bool LineOutput::put(std::string_view text) {
   if (text.size() > kLongest) return false;
-  const ssize_t written = write_without_waiting(descriptor_, text);
-  if (written == static_cast<ssize_t>(text.size())) return true;
+  if (descriptor_ == STDERR_FILENO) look();  // which file that is can change (dup2)
+  long written = -1;
+  switch (kind_) {
+    case Kind::kFile: written = ::write(descriptor_, text.data(), text.size()); break;
+    case Kind::kPipe: written = write_to_pipe(text); break;
+    case Kind::kOther: written = write_when_ready(descriptor_, text); break;
+    case Kind::kSocket:
+      written = ::send(descriptor_, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+      break;
+  }
+  if (written == static_cast<long>(text.size())) return true;
   torn_ = torn_ || written > 0;
   return false;
 }

@@ -14,11 +14,11 @@ class LineOutput {
   static constexpr std::size_t kLongest =
       4096;  // octets of a line, PIPE_BUF: lines of several writers do not mix
 
-  // `descriptor` stays the caller's, and may become another file meanwhile (dup2).
-  explicit LineOutput(int descriptor) : descriptor_(descriptor) {}
+  // `descriptor` stays the caller's.
+  explicit LineOutput(int descriptor) { redirect(descriptor); }
 
   // From now on into this one; what was lost stays counted.
-  void redirect(int descriptor) { descriptor_ = descriptor; }
+  void redirect(int descriptor);
   // Lines that have found no room and are not told yet.
   [[nodiscard]] std::uint64_t lost() const { return lost_; }
 
@@ -27,9 +27,13 @@ class LineOutput {
   void write(std::string_view line, const std::function<std::string(std::uint64_t)>& lost_line);
 
  private:
+  enum class Kind { kFile, kPipe, kSocket, kOther };
+  void look();
   [[nodiscard]] bool put(std::string_view text);
+  [[nodiscard]] long write_to_pipe(std::string_view text);
 
-  int descriptor_;
+  int descriptor_ = -1;
+  Kind kind_ = Kind::kOther;
   std::uint64_t lost_ = 0;
   bool torn_ = false;  // the last write filled the disk in the middle of a line
 };

@@ -172,7 +172,11 @@ bool TableWriter::transition(TaskHandle handle, TaskState from, TaskState to, st
   const std::uint64_t wanted = StateWord{to, flags, handle.generation}.pack();
   if (to == kComplete) write_record(slot, *explained);
   if (!slot.word.compare_exchange_strong(expected, wanted, std::memory_order_acq_rel)) return false;
-  if (to != kComplete) write_record(slot, *explained);
+  if (to == kComplete) {
+    arrays_.header->completed.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    write_record(slot, *explained);
+  }
   changed();
   return true;
 }

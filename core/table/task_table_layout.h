@@ -147,8 +147,10 @@ struct TableHeader {
   std::atomic<std::uint64_t> used;         // slots in use
   std::atomic<std::uint64_t> changes;  // grows by one when a record comes, goes, or changes state or flags;
                                        // its low 32 bits are a futex that is woken then
+  std::atomic<std::uint64_t> completed;  // exchanges that have succeeded since keyd's start
 };
-static_assert(offsetof(TableHeader, alive_until) == 48 && sizeof(TableHeader) == 72);
+static_assert(offsetof(TableHeader, alive_until) == 48 && offsetof(TableHeader, completed) == 72 &&
+              sizeof(TableHeader) == 80);
 
 // Octets of a whole table.
 constexpr std::size_t table_size(std::size_t capacity) {

@@ -148,6 +148,7 @@ keyclient_status keyclient_table_info(keyclient_t* client, keyclient_table* out)
     out->on_exec = revocation_of(header.strength.exec);
     out->on_exit = revocation_of(header.strength.exit);
     out->on_credentials = revocation_of(header.strength.credentials);
+    out->completed = header.completed.load(std::memory_order_relaxed);
     return KEYCLIENT_OK;
   });
 }

@@ -67,7 +67,7 @@ TEST_F(Store, AStateThatKeydDoesNotKnowLetsNobodyIn) {
                                                                                                         : 1;
   });
   EXPECT_EQ(client.wait(), 0);
-  EXPECT_THAT(keyd_.log(), HasSubstr("reason=\"user-disabled\""));
+  EXPECT_TRUE(keyd_.wait_for_log("reason=\"user-disabled\""));
 }
 
 TEST_F(Store, AMissingDatabaseBesideItsKeyIsNotMadeAnew) {

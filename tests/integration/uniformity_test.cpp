@@ -67,7 +67,7 @@ class Uniformity : public ::testing::Test {
 
   // That the kinds are what they are called.
   void expect_reason(const RefusedUser& who) const {
-    EXPECT_NE(keyd_.log().find(std::string("reason=\"") + who.reason + '"'), std::string::npos) << who.kind;
+    EXPECT_TRUE(keyd_.wait_for_log(std::string("reason=\"") + who.reason + '"')) << who.kind;
   }
 
   PrivateKeyd keyd_{refused_users_config()};

@@ -199,6 +199,15 @@ std::string PrivateKeyd::log() const {
   return text.str();
 }
 
+bool PrivateKeyd::wait_for_log(const std::string& text, double seconds) const {
+  const auto deadline = Clock::now() + std::chrono::duration<double>(seconds);
+  while (log().find(text) == std::string::npos) {
+    if (Clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  return true;
+}
+
 CommandResult PrivateKeyd::keyadm(std::vector<std::string> arguments, const std::string& input) const {
   arguments.insert(arguments.begin(), {program("keyadm"), "--runtime-dir", runtime_dir()});
   return run(arguments, input);

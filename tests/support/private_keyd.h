@@ -64,6 +64,8 @@ class PrivateKeyd {
   [[nodiscard]] std::string state_dir() const { return directory_ + "/state"; }
   [[nodiscard]] std::string config_file() const { return directory_ + "/keyd.toml"; }
   [[nodiscard]] std::string log() const;
+  // Waits up to `seconds` until the log says this: the line of a denial comes behind its answer.
+  [[nodiscard]] bool wait_for_log(const std::string& text, double seconds = 5) const;
 
   // keyadm and keystat of this keyd.
   CommandResult keyadm(std::vector<std::string> arguments, const std::string& input = {}) const;

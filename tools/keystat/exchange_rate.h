@@ -1,13 +1,11 @@
-// Exchanges completed in a second, as far as the table shows them. The table has no counter of exchanges:
-// what is counted are records whose complete_since is new since the last look. A process that authenticates
-// and ends between two looks (100 ms when much happens) is not seen, so this is a lower bound.
+// Exchanges completed in a second: how the table's counter has grown within the last moments.
 #pragma once
 
+#include <cstdint>
 #include <deque>
-#include <unordered_map>
+#include <utility>
 
 #include "core/base/clock.h"
-#include "tools/keystat/snapshot.h"
 
 namespace keyd::keystat {
 
@@ -15,14 +13,13 @@ class ExchangeRate {
  public:
   static constexpr std::uint64_t kWindow = 10 * kSecond;
 
-  // To be told every snapshot, in their order.
-  void look(const Snapshot& snapshot, BootTime now);
-  // Of those that completed within the last kWindow.
+  // What the counter said, at each look. One that fell is a new keyd's.
+  void look(std::uint64_t completed, BootTime now);
+  // Over the last kWindow, or since the first look where that is less; 0 before the second one.
   [[nodiscard]] double per_second(BootTime now) const;
 
  private:
-  std::unordered_map<std::uint64_t, std::uint64_t> complete_since_;  // by inode, as last seen
-  std::deque<BootTime> completions_;
+  std::deque<std::pair<BootTime, std::uint64_t>> seen_;  // the oldest one is at or before the window's begin
 };
 
 }  // namespace keyd::keystat

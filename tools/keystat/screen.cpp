@@ -125,7 +125,7 @@ std::string summary(const ScreenInput& in, const View& view) {
     }
     line.add("  ");
   }
-  return line.add(fmt::format("seen to complete: {:.1f}/s", in.rate)).text();
+  return line.add(fmt::format("exchanges: {:.1f}/s", in.rate)).text();
 }
 
 std::string choices(const ScreenInput& in, const View& view, std::size_t shown) {
@@ -185,8 +185,7 @@ std::vector<std::string> help(const ScreenInput& in) {
       "",
       "  AGE    since the proof; of a PENDING record, since its exchange began",
       "  ENDS   when a COMPLETE record's lifetime is over",
-      "  seen to complete   records that became COMPLETE anew in the last 10 s, a second; what",
-      "                     comes and goes between two looks is not seen: at least so many",
+      "  exchanges   that have succeeded in the last 10 s, a second",
   };
   std::vector<std::string> lines;
   for (const char* line : text) lines.push_back(Line(in.size.columns, in.colour).add(line).text());

@@ -37,7 +37,7 @@ class Looker {
     down = status != KEYCLIENT_OK || snapshot.table.stale != 0;
     looked_ = boot_now();
     rest_ = std::max(kShortest, (looked_ - begun) * kShare);
-    if (!down) rate.look(snapshot, looked_);
+    if (!down) rate.look(snapshot.table.completed, looked_);
     return status;
   }
   [[nodiscard]] bool is_time() {

@@ -229,6 +229,7 @@ typedef struct keyclient_table {
   int stale; /* not 0: keyd is down, nothing in the table counts */
   char tier[16];
   keyclient_revocation on_exec, on_exit, on_credentials;
+  uint64_t completed; /* exchanges that have succeeded since keyd's start */
 } keyclient_table;
 KEYCLIENT_API keyclient_status keyclient_table_info(keyclient_t* client, keyclient_table* out);
 

@@ -126,22 +126,26 @@ TEST(KeystatView, OrdersEqualOnesByPid) {
   EXPECT_FALSE(view.press({Key::kText, "q"}));
 }
 
-TEST(KeystatRate, CountsEachCompletionOnceWithinItsWindow) {
+TEST(KeystatRate, IsTheGrowthOfTheCounterOverTheLastMoments) {
   const std::uint64_t now = 100 * kSecond;
-  Snapshot snapshot{};
-  snapshot.tasks = {task(1, "a", KEYCLIENT_STATE_COMPLETE, now - kSecond),
-                    task(2, "b", KEYCLIENT_STATE_COMPLETE, now - 50 * kSecond),  // long ago
-                    task(3, "c", KEYCLIENT_STATE_PENDING, now)};
   ExchangeRate rate;
-  for (int i = 0; i < 5; ++i) rate.look(snapshot, now);
-  EXPECT_DOUBLE_EQ(rate.per_second(now), 0.1);
-  snapshot.tasks.erase(snapshot.tasks.begin());  // it ended: it completed all the same
-  rate.look(snapshot, now + kSecond);
-  EXPECT_DOUBLE_EQ(rate.per_second(now + kSecond), 0.1);
-  snapshot.tasks[0].identity.complete_since = now + kSecond;  // renewed
-  rate.look(snapshot, now + 2 * kSecond);
-  EXPECT_DOUBLE_EQ(rate.per_second(now + 2 * kSecond), 0.2);
-  EXPECT_DOUBLE_EQ(rate.per_second(now + 30 * kSecond), 0.0);
+  EXPECT_DOUBLE_EQ(rate.per_second(now), 0.0);
+  rate.look(1000, now);  // what was before the first look says nothing
+  EXPECT_DOUBLE_EQ(rate.per_second(now), 0.0);
+  rate.look(1050, now + 5 * kSecond);
+  EXPECT_DOUBLE_EQ(rate.per_second(now + 5 * kSecond), 10.0);
+  rate.look(1050, now + 15 * kSecond);  // the window has left the first look behind
+  EXPECT_DOUBLE_EQ(rate.per_second(now + 15 * kSecond), 0.0);
+}
+
+TEST(KeystatRate, BeginsAnewWithANewKeyd) {
+  const std::uint64_t now = 100 * kSecond;
+  ExchangeRate rate;
+  rate.look(1000, now);
+  rate.look(3, now + kSecond);
+  EXPECT_DOUBLE_EQ(rate.per_second(now + kSecond), 0.0);
+  rate.look(5, now + 2 * kSecond);
+  EXPECT_DOUBLE_EQ(rate.per_second(now + 2 * kSecond), 2.0);
 }
 
 }  // namespace
