@@ -1,5 +1,5 @@
 // spdlog renders the lines; they are written by LineOutput and not by one of its sinks, because those wait
-// for a reader who does not read (docs/decisions/0020).
+// for a reader who does not read (docs/decisions/0015).
 #include "core/base/log.h"
 
 #include <spdlog/sinks/base_sink.h>

@@ -61,6 +61,16 @@ constexpr StoreOperation kOperations[] = {
      }},
     {"remove a credential",
      [](UserStore& users, const StoreSealer&) { return users.remove_credential("alice", "long"); }},
+    {"count a failed try",
+     [](UserStore& users, const StoreSealer&) {
+       return users.record_tries(
+           {{1000, "alice", 8, false}, {1000, "", 8, false}, {kAnySource, "alice", 8, false}});
+     }},
+    {"forget counts that have faded",
+     [](UserStore& users, const StoreSealer&) {
+       return users.record_tries({{1000, "alice", 0, false}, {1000, "", 0, false}});
+     }},
+    {"unlock a user", [](UserStore& users, const StoreSealer&) { return users.unlock("alice"); }},
 };
 
 void must(const Result<void>& result) {
@@ -80,6 +90,16 @@ void make_sample_store(const std::string& directory) {
   must(users.add(new_user(sealer, "bob", 'b', "bob's password")));
   must(set_credential(users, sealer, "alice", "short", "s3cret"));
   must(set_credential(users, sealer, "alice", "long", long_value('o')));
+  must(users.set_state("alice", UserState::kLocked));
+  must(users.record_tries({{1000, "alice", 7, false}, {1000, "", 7, false}, {2000, "alice", 1, true}}));
+}
+
+void make_version_1(const std::string& directory) {
+  sqlite3* db = nullptr;
+  const bool done =
+      sqlite3_open((directory + "/keyd.db").c_str(), &db) == SQLITE_OK &&
+      sqlite3_exec(db, "DROP TABLE tries; PRAGMA user_version = 1;", nullptr, nullptr, nullptr) == SQLITE_OK;
+  if (sqlite3_close(db) != SQLITE_OK || !done) throw std::runtime_error("no store of version 1");
 }
 
 std::string content_of_store(UserStore& users, const StoreSealer& sealer) {
@@ -104,6 +124,12 @@ std::string content_of_store(UserStore& users, const StoreSealer& sealer) {
       out += text_of(value->reveal());
     }
     out += ";";
+  }
+  const auto tries = users.tries();
+  if (!tries) return error(tries.error());
+  for (const TryCount& count : *tries) {
+    out += " " + std::to_string(count.source) + "/" + count.user + "=" + std::to_string(count.failures) +
+           (count.familiar ? "f" : "");
   }
   return out;
 }

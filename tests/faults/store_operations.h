@@ -19,6 +19,8 @@ struct StoreOperation {
 
 // A store with two users and their credentials in `directory`.
 void make_sample_store(const std::string& directory);
+// Takes back what version 2 of the schema has brought.
+void make_version_1(const std::string& directory);
 // Everything that is in the store, secrets opened, times left out; or the error that stands in the way.
 [[nodiscard]] std::string content_of_store(daemon::UserStore& users, const daemon::StoreSealer& sealer);
 // The same, of a directory that is opened for it.

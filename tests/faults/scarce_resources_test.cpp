@@ -38,7 +38,7 @@ int client_main(const std::string& runtime_dir, const Forked::Child& parent) {
   return 0;
 }
 
-class Limits : public ::testing::Test {
+class ScarceResources : public ::testing::Test {
  protected:
   static constexpr int kClients = 40;
   void prepare() {
@@ -96,7 +96,7 @@ class Limits : public ::testing::Test {
   PrivateKeyd keyd_{"[daemon]\ntier = \"pidfd\"\n[table]\ncapacity = 1024\n"};
 };
 
-TEST_F(Limits, With64DescriptorsItServesAFewTellsTheOthersAndRecovers) {
+TEST_F(ScarceResources, With64DescriptorsItServesAFewTellsTheOthersAndRecovers) {
   prepare();
   keyd_.start_under({"/usr/bin/prlimit", "--nofile=64:64"});
   ASSERT_TRUE(keyd_.start()) << keyd_.log();
@@ -107,7 +107,7 @@ TEST_F(Limits, With64DescriptorsItServesAFewTellsTheOthersAndRecovers) {
   expect_that_it_serves_some_and_recovers();
 }
 
-TEST_F(Limits, WithLittleMemoryItServesOrDoesNotStart) {
+TEST_F(ScarceResources, WithLittleMemoryItServesOrDoesNotStart) {
 #ifdef KEYD_SANITIZED
   GTEST_SKIP() << "a sanitizer needs more address space than there is";
 #endif
@@ -117,7 +117,7 @@ TEST_F(Limits, WithLittleMemoryItServesOrDoesNotStart) {
             0);
 }
 
-TEST_F(Limits, WithLittleLockedMemoryItServesOrDoesNotStart) {
+TEST_F(ScarceResources, WithLittleLockedMemoryItServesOrDoesNotStart) {
   prepare();
   const std::vector<std::string> without_the_right_to_lock{"/usr/bin/setpriv", "--bounding-set", "-ipc_lock"};
   if (run({"/usr/bin/setpriv", "--bounding-set", "-ipc_lock", "/bin/true"}).exit_code != 0)
@@ -126,7 +126,7 @@ TEST_F(Limits, WithLittleLockedMemoryItServesOrDoesNotStart) {
   EXPECT_GT(starts_below("--memlock=", {64, 128, 192, 256, 384, 512, 1024}, without_the_right_to_lock), 0);
 }
 
-TEST_F(Limits, WithALimitOnTheSizeOfItsFilesItRefusesChangesAndLives) {
+TEST_F(ScarceResources, WithALimitOnTheSizeOfItsFilesItRefusesChangesAndLives) {
   prepare();
   keyd_.start_under({"/usr/bin/prlimit", "--fsize=262144:262144"});
   ASSERT_TRUE(keyd_.start()) << keyd_.log();
