@@ -11,12 +11,14 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <random>
 #include <thread>
 
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
+#include "tests/support/wide_limits.h"
 
 namespace keyd::testing {
 namespace {
@@ -30,8 +32,8 @@ using Clock = std::chrono::steady_clock;
 // Shared with the client processes.
 struct Tally {
   std::atomic<bool> stop{false};
-  std::atomic<int> successes{0}, wrong{0};
-  std::atomic<int> statuses[KEYCLIENT_INTERNAL + 1] = {};
+  std::atomic<int> successes{0}, wrong{0}, denied{0};
+  std::atomic<int> statuses[KEYCLIENT_THROTTLED + 1] = {};
 };
 
 // What a client may be told when its keyd dies under it. Nothing else: no denial, no doubt about the server.
@@ -40,14 +42,13 @@ bool permitted(keyclient_status status) {
 }
 
 keyclient_status authenticate_and_fetch(const std::string& runtime_dir, const std::string& user,
-                                        std::string& value) {
+                                        const std::string& password, std::string& value) {
   keyclient_options options{};
   options.size = sizeof options;
   options.runtime_dir = runtime_dir.c_str();
   keyclient_t* client = nullptr;
   if (const auto opened = keyclient_open(&options, &client); opened != KEYCLIENT_OK) return opened;
   const std::unique_ptr<keyclient_t, void (*)(keyclient_t*)> owner(client, keyclient_close);
-  const std::string password = user + "'s password";
   keyclient_login login{};
   login.size = sizeof login;
   login.user = user.c_str();
@@ -65,7 +66,7 @@ keyclient_status authenticate_and_fetch(const std::string& runtime_dir, const st
 int client_main(const std::string& runtime_dir, const std::string& user, Tally& tally) {
   for (bool last = false;;) {
     std::string value;
-    const auto status = authenticate_and_fetch(runtime_dir, user, value);
+    const auto status = authenticate_and_fetch(runtime_dir, user, user + "'s password", value);
     ++tally.statuses[status];
     if (status == KEYCLIENT_OK) {
       ++tally.successes;
@@ -82,6 +83,21 @@ int client_main(const std::string& runtime_dir, const std::string& user, Tally& 
     }
     last = tally.stop;
   }
+}
+
+// Guesses over and over: of each denial that it hears, the count must survive.
+int guesser_main(const std::string& runtime_dir, Tally& tally) {
+  while (!tally.stop) {
+    std::string value;
+    const auto status = authenticate_and_fetch(runtime_dir, "guessed", "a guess", value);
+    if (status == KEYCLIENT_DENIED) {
+      ++tally.denied;
+    } else {
+      tally.wrong += !permitted(status);
+      std::this_thread::sleep_for(1ms);
+    }
+  }
+  return 0;
 }
 
 // ---- administrators
@@ -233,6 +249,9 @@ class RandomKill : public ::testing::Test {
       clients_.push_back(std::make_unique<Forked>(
           [this, user](Forked::Child&) { return client_main(keyd_.runtime_dir(), user, *tally_); }));
     }
+    keyd_.enrol("guessed", "nobody guesses it");
+    clients_.push_back(std::make_unique<Forked>(
+        [this](Forked::Child&) { return guesser_main(keyd_.runtime_dir(), *tally_); }));
   }
   void TearDown() override {
     clients_.clear();
@@ -251,7 +270,13 @@ class RandomKill : public ::testing::Test {
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 150000));
     keyd_.kill();
   }
-  PrivateKeyd keyd_{"[daemon]\ntier = \"pidfd\"\nlog_level = \"warning\"\n[audit]\nfile = \"/dev/null\"\n"};
+  // Failed tries that are stored, lasting for this test: none has faded by then.
+  [[nodiscard]] int failures_counted() const {
+    const auto shown = nlohmann::json::parse(keyd_.keyadm({"user", "show", "guessed", "-o", "json"}).out);
+    return shown["failed_tries"];
+  }
+  PrivateKeyd keyd_{"[daemon]\ntier = \"pidfd\"\nlog_level = \"warning\"\n[audit]\nfile = \"/dev/null\"\n" +
+                    std::string(kUnlimitedTries)};
   Tally* tally_ = nullptr;
   std::vector<std::unique_ptr<Forked>> clients_;
 };
@@ -290,15 +315,17 @@ TEST_F(RandomKill, LosesNothingAcknowledgedAndHangsNobody) {
     for (const std::string& complaint : administrator->complaints()) ADD_FAILURE() << complaint;
     lost += static_cast<int>(administrator->complaints().size());
   }
+  EXPECT_GT(tally_->denied, 0);
+  EXPECT_GE(failures_counted(), tally_->denied) << "failed tries were forgotten";
   RecordProperty("kills", kills);
   RecordProperty("lost", lost);
   std::printf(
       "%d kills, %d lost; %d changes acknowledged, %d in doubt; clients: %d successes, %d unreachable, "
-      "%d gone, %d unknown, %d deadline; %.1f s\n",
+      "%d gone, %d unknown, %d deadline; %d denials, %d counted; %.1f s\n",
       kills, lost, acknowledged, in_doubt, tally_->successes.load(),
       tally_->statuses[KEYCLIENT_UNREACHABLE].load(), tally_->statuses[KEYCLIENT_GONE].load(),
       tally_->statuses[KEYCLIENT_UNKNOWN].load(), tally_->statuses[KEYCLIENT_DEADLINE].load(),
-      std::chrono::duration<double>(Clock::now() - begun).count());
+      tally_->denied.load(), failures_counted(), std::chrono::duration<double>(Clock::now() - begun).count());
 }
 
 }  // namespace
