@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 #include <system_error>
+#include <tuple>
 
 #include "core/base/untrusted_text.h"
 
@@ -74,7 +75,8 @@ Accounts Accounts::parse(std::string_view text, const UidOfName& uid_of_name) {
                                 static_cast<std::uint32_t>(*uid)});
   }
   // Of ranges that overlap, the one that begins first stands: a uid has one owner.
-  std::ranges::stable_sort(accounts.ranges_, {}, &Range::first);
+  std::ranges::sort(accounts.ranges_, {},
+                    [](const Range& range) { return std::tuple(range.first, range.last, range.owner); });
   std::vector<Range> disjoint;
   for (const Range& range : accounts.ranges_) {
     if (disjoint.empty() || range.first > disjoint.back().last) {
