@@ -8,16 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <boost/asio/signal_set.hpp>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
-
-#ifdef KEYD_HAVE_SYSTEMD
-#include <systemd/sd-daemon.h>
-#endif
 
 #include "core/base/log.h"
 #include "core/base/untrusted_text.h"
@@ -26,6 +21,8 @@
 #include "core/kernel/pidfd.h"
 #include "core/secret/locked_pool.h"
 #include "core/table/task_terms.h"
+#include "keyd/announcement.h"
+#include "keyd/options.h"
 #include "keyd/runtime_directory.h"
 #include "keyd/server.h"
 #include "keyd/sqlite_user_store.h"
@@ -34,145 +31,6 @@ namespace {
 
 using namespace keyd;
 using namespace keyd::daemon;
-
-struct Options {
-  std::string config_file, runtime_directory, state_directory;
-  bool config_given = false, foreground = false;
-};
-
-// Where an unprivileged user's keyd lives when nothing else was asked for; root's is system-wide.
-std::string private_directory(const char* variable, const std::string& below_home) {
-  if (const char* base = ::getenv(variable); base != nullptr && *base == '/')
-    return std::string(base) + "/keyd";
-  const char* const home = ::getenv("HOME");
-  return home == nullptr || below_home.empty() ? std::string() : std::string(home) + below_home;
-}
-
-int parse_options(int argc, char** argv, Options& options) {
-  const bool root = ::geteuid() == 0;
-  options.config_file = "/etc/keyd/keyd.toml";
-  options.runtime_directory = root ? "/run/keyd" : private_directory("XDG_RUNTIME_DIR", "");
-  options.state_directory =
-      root ? "/var/lib/keyd" : private_directory("XDG_STATE_HOME", "/.local/state/keyd");
-
-  CLI::App app(
-      "Proves which user stands behind a process, and tells it to whoever may ask.\n"
-      "Clients link libkeyclient or run under keyrun; keyadm administers; keystat shows.",
-      "keyd");
-  app.set_version_flag("--version", "keyd " KEYD_VERSION, "print the version and exit");
-  app.set_help_flag("-h,--help", "print this help and exit");
-  app.add_flag("-F,--foreground", options.foreground,
-               "stay in the foreground and log to standard error\n"
-               "(default: the background, log to keyd.log in the state directory)");
-  auto* const config = app.add_option("--config", options.config_file,
-                                      "the configuration, and FILE.d/*.toml after it\n"
-                                      "(default: /etc/keyd/keyd.toml, which may be missing)")
-                           ->option_text("FILE");
-  app.add_option("--runtime-dir", options.runtime_directory,
-                 "the sockets and the lock\n"
-                 "(default: /run/keyd; not as root $XDG_RUNTIME_DIR/keyd)")
-      ->option_text("DIR");
-  app.add_option("--state-dir", options.state_directory,
-                 "the user store and its key\n"
-                 "(default: /var/lib/keyd; not as root $XDG_STATE_HOME/keyd,\n"
-                 "else ~/.local/state/keyd)")
-      ->option_text("DIR");
-  app.footer(
-      "Signals: SIGHUP reads the configuration again and opens the logs anew; SIGTERM, SIGINT stop.\n"
-      "\n"
-      "Examples:\n"
-      "  keyd                                           the system's, as root\n"
-      "  keyd -F --runtime-dir /tmp/k/run --state-dir /tmp/k/state     one to try\n"
-      "\n"
-      "Exit status: 0 stopped by a signal, or started in the background; 1 could not start, one\n"
-      "line says why; 2 wrong usage. See keyd(8), keyd.toml(5).");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() != 0) {
-      std::fprintf(stderr, "keyd: %s (see --help)\n", escape_line(e.what()).c_str());
-      return 2;
-    }
-    app.exit(e, std::cout, std::cerr);
-    return -1;
-  }
-  options.config_given = config->count() > 0;
-  if (options.runtime_directory.empty() || options.state_directory.empty()) {
-    std::fputs(
-        "keyd: without root and XDG_RUNTIME_DIR it needs a directory of its own: give --runtime-dir and "
-        "--state-dir\n",
-        stderr);
-    return 2;
-  }
-  return 0;
-}
-
-// Says to whoever started us how it went: the terminal, the parent that waits, the service manager.
-class Announcement {
- public:
-  explicit Announcement(int parent_pipe) : parent_(parent_pipe) {}
-
-  void ready(table::Tier tier) {
-    if (parent_.valid()) {
-      (void)!::write(parent_.get(), "R", 1);
-      parent_.reset();
-    } else {
-      std::puts("keyd: ready");
-      std::fflush(stdout);
-    }
-    serving(fmt::format("tier {}", table::name_of(tier)));
-  }
-  // Between reloading() and serving() the service manager shows a reload.
-  void reloading() {
-#ifdef KEYD_HAVE_SYSTEMD
-    timespec now{};
-    ::clock_gettime(CLOCK_MONOTONIC, &now);
-    ::sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
-                 static_cast<long long>(now.tv_sec) * 1'000'000 + now.tv_nsec / 1000);
-#endif
-  }
-  void serving(const std::string& status) {
-#ifdef KEYD_HAVE_SYSTEMD
-    ::sd_notifyf(0, "READY=1\nSTATUS=%s", status.c_str());
-#else
-    (void)status;
-#endif
-  }
-  void stopping() {
-#ifdef KEYD_HAVE_SYSTEMD
-    ::sd_notify(0, "STOPPING=1");
-#endif
-  }
-  int failed(const Error& error) {
-    std::fprintf(stderr, "keyd: %s\n", error.message().c_str());
-    return 1;
-  }
-
- private:
-  UniqueFd parent_;
-};
-
-// Goes to the background. The parent waits until the child is ready or has failed, and says so. Returns the
-// child's end of the pipe; the parent does not return.
-int into_background() {
-  std::array<int, 2> ends{};
-  const pid_t child = ::pipe2(ends.data(), O_CLOEXEC) != 0 ? -1 : ::fork();
-  if (child < 0) {
-    std::fprintf(stderr, "keyd: cannot go to the background: %s\n", std::strerror(errno));
-    std::exit(1);
-  }
-  if (child == 0) {
-    ::close(ends[0]);
-    ::setsid();
-    return ends[1];
-  }
-  ::close(ends[1]);
-  char said = 0;
-  const bool ready = ::read(ends[0], &said, 1) == 1;
-  if (ready) std::puts("keyd: ready");
-  std::fflush(stdout);
-  ::_exit(ready ? 0 : 1);
-}
 
 // In the background the diagnostic log goes to a file of ours beside the store. Again: to a new one, where
 // the old was moved away.

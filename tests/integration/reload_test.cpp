@@ -315,7 +315,6 @@ TEST(ReloadAndTheServiceManager, IsAnnouncedFromItsBeginningToItsEnd) {
   ::unsetenv("NOTIFY_SOCKET");
   ASSERT_TRUE(started) << keyd.log();
   const std::string ready = told();
-  if (ready.empty()) GTEST_SKIP() << "built without libsystemd";
   EXPECT_EQ(ready.find("READY=1\nSTATUS=tier "), 0u) << ready;
   ::kill(keyd.pid(), SIGHUP);
   EXPECT_EQ(told().find("RELOADING=1\nMONOTONIC_USEC="), 0u);
