@@ -106,7 +106,6 @@ void fill(wire::UserRecord& out, const StoredUser& user) {
 }  // namespace
 
 // ---- users
-// -------------------------------------------------------------------------------------------------------
 
 void handle_user_add(Server& server, Connection& connection, const wire::AdminRequest& request,
                      secret::SecretBuffer password) {
@@ -229,7 +228,6 @@ void handle_user_list(Server& server, Connection& connection, const wire::AdminR
 }
 
 // ---- credentials
-// ---------------------------------------------------------------------------------------------------
 
 void handle_credential_set(Server& server, Connection& connection, const wire::AdminRequest& request,
                            secret::SecretBuffer value) {
@@ -280,7 +278,6 @@ void handle_credential_list(Server& server, Connection& connection, const wire::
 }
 
 // ---- processes
-// -----------------------------------------------------------------------------------------------------
 
 namespace {
 void revoked(Server& server, Connection& connection, const std::string& user, const std::string& object,

@@ -110,7 +110,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Server& server_;
   boost::asio::posix::stream_descriptor socket_;
   kernel::PeerIdentity peer_;  // its pidfd is closed: one pidfd a process, not a connection (task_registry.h)
-  UniqueFd sender_pidfd_;  // with the packet in hand
+  UniqueFd sender_pidfd_;      // with the packet in hand
   AccountId account_;
   Charge charge_;  // until the connection is gone and nothing holds it: a job of its request may wait still
   Charge unread_;  // of an answer that waits for its reader, or is larger than most

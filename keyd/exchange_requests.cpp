@@ -96,7 +96,7 @@ void refuse_begin(Server& server, Connection& connection, BeginOutcome outcome) 
       return;
     case BeginOutcome::kFull:
       refuse_exchange(server, connection, wire::REFUSAL_BUSY,
-                      "the task table or this user's share of it is full; try again later");
+                      "the task table or this account's share of it is full; try again later");
       return;
     case BeginOutcome::kGone:
     case BeginOutcome::kPending: break;

@@ -259,8 +259,10 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "keyd: %s (RLIMIT_MEMLOCK)\n", e.what());
   } catch (const std::bad_alloc&) {
     std::fputs("keyd: out of memory\n", stderr);
+  } catch (const std::system_error& e) {
+    std::fprintf(stderr, "keyd: out of threads or descriptors: %s\n", e.what());
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "keyd: out of memory, threads or descriptors: %s\n", e.what());
+    std::fprintf(stderr, "keyd: cannot go on: %s\n", e.what());
   }
   return 1;
 }

@@ -32,7 +32,8 @@ std::optional<Charge> Quota::take(Resource resource, std::uint32_t uid, std::uin
   const AccountId account = accounts_.account_of(uid);
   const auto found = holdings_->by_account.find(account);
   // 64 bits: neither sum can overflow.
-  const std::uint64_t held = std::uint64_t{found == holdings_->by_account.end() ? 0 : found->second[index]} + units;
+  const std::uint64_t held =
+      std::uint64_t{found == holdings_->by_account.end() ? 0 : found->second[index]} + units;
   const std::uint64_t total = std::uint64_t{holdings_->totals[index]} + units;
   if (held > limit.per_account || total > limit.total) return std::nullopt;
   if (total > limit.total - limit.reserve() && held > limit.little()) return std::nullopt;

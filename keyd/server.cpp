@@ -177,7 +177,6 @@ void Server::sweep_tries() {
 }
 
 // ---- who comes in
-// -----------------------------------------------------------------------------------------------------
 
 namespace {
 // Who is not let in is told so in the terms of the door that was knocked at.
@@ -243,7 +242,6 @@ bool Server::is_administrator(Connection& connection) const {
 }
 
 // ---- packets
-// -----------------------------------------------------------------------------------------------------
 
 void Server::take_packet(Connection& connection, ByteView packet) {
   const auto phase = static_cast<std::uint8_t>(connection.phase);
@@ -304,7 +302,6 @@ void Server::take_secret(Connection& connection, secret::SecretBuffer value) {
 }
 
 // ---- what ends
-// ---------------------------------------------------------------------------------------------------
 
 void Server::disown(const Connection& connection) {
   const auto found = owners_.find(connection.peer().inode);

@@ -20,7 +20,6 @@ std::int64_t seconds_now() { return static_cast<std::int64_t>(::time(nullptr)); 
 }  // namespace
 
 // ---- SQLite, wrapped
-// ---------------------------------------------------------------------------------------------
 
 std::unexpected<Error> SqliteUserStore::failure(const char* doing) {
   failure_ = sqlite3_errcode(db_.get()) & 0xff;
@@ -81,7 +80,6 @@ Result<void> SqliteUserStore::change(const std::function<Result<void>()>& statem
 }
 
 // ---- users
-// -------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -215,7 +213,6 @@ Result<void> SqliteUserStore::unlock(const std::string& name) {
 }
 
 // ---- failed tries
-// --------------------------------------------------------------------------------------------------
 
 Result<void> SqliteUserStore::clear_failures(const std::string& user) {
   SqliteStatement clear(db_.get(), "UPDATE tries SET failures = 0 WHERE user = ?");
@@ -257,7 +254,6 @@ Result<void> SqliteUserStore::record_tries(const std::vector<TryCount>& counts) 
 }
 
 // ---- credentials
-// ---------------------------------------------------------------------------------------------------
 
 Result<void> SqliteUserStore::set_credential(const std::string& user, const std::string& name,
                                              const Bytes& sealed, std::uint32_t size) {

@@ -45,17 +45,18 @@ void StoreProbe::ask(Done done) {
 
 void StoreProbe::begin() {
   running_since_ = boot_now();
-  store_.post(0, [asked = running_since_](UserStore& store) { return probe(store, asked); },
-              [this](const Result<Outcome>& result) {
-                running_since_ = 0;
-                Outcome outcome;
-                if (result) {
-                  outcome = *result;
-                } else {
-                  outcome.problem = result.error().message();
-                }
-                for (const auto& asker : std::exchange(askers_, {})) asker->tell(outcome);
-              });
+  store_.post(
+      0, [asked = running_since_](UserStore& store) { return probe(store, asked); },
+      [this](const Result<Outcome>& result) {
+        running_since_ = 0;
+        Outcome outcome;
+        if (result) {
+          outcome = *result;
+        } else {
+          outcome.problem = result.error().message();
+        }
+        for (const auto& asker : std::exchange(askers_, {})) asker->tell(outcome);
+      });
 }
 
 void StoreProbe::gave_up(const std::shared_ptr<Asker>& asker) {
@@ -63,8 +64,7 @@ void StoreProbe::gave_up(const std::shared_ptr<Asker>& asker) {
   Outcome none;
   none.problem = fmt::format(
       "the store does not answer (asked {} ms ago): its disk hangs, or somebody holds it; who is "
-      "authenticated "
-      "stays so, but no exchange can begin",
+      "authenticated stays so, but no exchange can begin",
       (boot_now() - running_since_) / kMillisecond);
   asker->tell(none);
 }

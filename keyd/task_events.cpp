@@ -109,15 +109,13 @@ void TaskRegistry::events_lost() {
   if (tasks_.empty()) return;
   log::warn(
       "process events were lost, or somebody has silenced the process connector: every record is revoked, "
-      "for "
-      "nobody can say what its process executes now");
+      "for nobody can say what its process executes now");
   std::vector<std::uint64_t> all;
   for (const auto& [inode, task] : tasks_) all.push_back(inode);
   for (const std::uint64_t inode : all) revoke(inode, Reason::kWatchLost);
 }
 
 // ---- the planned exec
-// ----------------------------------------------------------------------------------------
 
 bool TaskRegistry::plan_exec(std::uint64_t inode) {
   Task* const task = find(inode);

@@ -52,7 +52,6 @@ TaskState TaskRegistry::state_of(const Task& task) const {
 }
 
 // ---- an exchange
-// -------------------------------------------------------------------------------------------------
 
 BeginOutcome TaskRegistry::begin(kernel::PeerIdentity& peer, const ExchangeSubject& subject) {
   // Events from before this exchange (the exec that started the client) must not be taken for later ones.
@@ -183,7 +182,6 @@ void TaskRegistry::fail(std::uint64_t inode, Reason reason) {
 }
 
 // ---- a session
-// ---------------------------------------------------------------------------------------------------
 
 bool TaskRegistry::still_itself(const Task& task) const {
   kernel::PidfdInfo now;
@@ -248,7 +246,6 @@ std::optional<table::TaskRecord> TaskRegistry::record(std::uint64_t inode) const
 }
 
 // ---- endings
-// -----------------------------------------------------------------------------------------------------
 
 void TaskRegistry::end(Task& task, TaskState to, Reason reason) {
   const TaskState from = state_of(task);
@@ -337,7 +334,6 @@ void TaskRegistry::shut_down() {
 }
 
 // ---- time
-// --------------------------------------------------------------------------------------------------------
 
 void TaskRegistry::schedule(Task& task, BootTime when) {
   if (task.deadline != 0) {

@@ -1,7 +1,6 @@
 // Why no stale record can be cached: the store runs one job after the other, and their completions come in
-// the same order. A look-up that
-// ran before a change completes before it, and forget() then removes what it left; one that ran after has the
-// change.
+// the same order. A look-up that ran before a change completes before it, and forget() then removes what it
+// left; one that ran after has the change.
 #include "keyd/user_directory.h"
 
 namespace keyd::daemon {

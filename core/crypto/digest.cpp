@@ -1,5 +1,5 @@
-// Algorithms are fetched once; contexts are one a thread and are emptied after each use, because they may
-// have held a key.
+// Algorithms are fetched once; EVP contexts are one a thread, and emptied after each use. HMAC-SHA256, which
+// carries keys, goes without EVP: its state is on the stack, and wiped.
 #define OPENSSL_SUPPRESS_DEPRECATED  // SHA256_Init and its like: in OpenSSL 3 EVP alone is current
 #include "core/crypto/digest.h"
 
@@ -30,7 +30,6 @@ struct FreeDigestContext {
 };
 using DigestContext = std::unique_ptr<EVP_MD_CTX, FreeDigestContext>;
 
-// RFC 2104 over EVP digests: the same two passes as EVP_MAC, without its allocations for every call.
 constexpr std::size_t kBlock = 64;  // octets; MD5, SHA-1 and SHA-256 alike
 
 }  // namespace

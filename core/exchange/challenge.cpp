@@ -15,7 +15,6 @@ constexpr std::size_t kMaxServerName = 255;  // octets
 constexpr int kDraws = 64;
 
 // ---- derivations
-// -------------------------------------------------------------------------------------------------
 
 struct ExchangeKeys {
   secret::SecretBuffer k1, k2;
@@ -105,7 +104,6 @@ Result<void> check_choice(const wire::ChallengeStart& start) {
 }
 
 // ---- the client's steps
-// ------------------------------------------------------------------------------------------
 
 std::unexpected<Error> ChallengeClient::failed(Code code, const char* why) {
   state_ = State::kFailed;
@@ -178,7 +176,6 @@ Result<SecureChannel> ChallengeClient::finish(ByteView packet, ByteView finished
 }
 
 // ---- the server's steps
-// ------------------------------------------------------------------------------------------
 
 std::unexpected<Error> ChallengeServer::failed(Code code, const char* why) {
   state_ = State::kFailed;

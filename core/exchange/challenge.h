@@ -1,8 +1,7 @@
-// The `challenge` exchange: seed 000, claims 1 to 20. Two state machines without I/O, to be read from top to
-// bottom.
+// The `challenge` exchange: seed 000, claims 1 to 20. Two state machines without I/O, read from top to bottom.
 //
-//   symbols  U user   P password   Rc, Rs 32 fresh octets each   N1, N2 random numbers   T transformative
-//   function
+//   symbols  U user   P password   Rc, Rs 32 fresh octets each   N1, N2 random numbers
+//            T transformative function
 //            k1 = T(P, N1)   k2 = T(P, N2)   TH transcript hash so far   {x}k sealed under k's traffic key
 //
 //   client                                                  server

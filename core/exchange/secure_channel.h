@@ -8,12 +8,13 @@
 // Keys. k1 and k2 are the exchange's (k2 = k1 when it made one); TH is the transcript hash up to the last
 // packet before the client's Finished; r is the client's | the server's 32 fresh octets. KDF is
 // HKDF-SHA256(secret, salt, info).
-//   traffic(c2s, 0)  = KDF(k1, TH, "keyd/1 traffic c2s" | be32(0))          44 octets: key(32) | IV(12)
-//   traffic(s2c, 0)  = KDF(k2, TH, "keyd/1 traffic s2c" | be32(0))          (seed 000, claims 6, 10: k1
-//   client to chain(0)         = KDF(k1 | k2, TH, "keyd/1 chain" | be32(0))            server, k2 server to
-//   client) exporter         = KDF(k1 | k2, TH, "keyd/1 exporter") chain(e+1)       = KDF(chain(e), r,
-//   "keyd/1 chain" | be32(e+1)) traffic(d, e+1)  = KDF(chain(e+1), r, "keyd/1 traffic " d | be32(e+1))
-//   exporter'        = KDF(chain(e+1), r, "keyd/1 exporter")                 after a planned exec was adopted
+//   traffic(c2s, 0)  = KDF(k1, TH, "keyd/1 traffic c2s" | be32(0))      44 octets: key(32) | IV(12)
+//   traffic(s2c, 0)  = KDF(k2, TH, "keyd/1 traffic s2c" | be32(0))      (seed 000, claims 6, 10)
+//   chain(0)         = KDF(k1 | k2, TH, "keyd/1 chain" | be32(0))
+//   exporter         = KDF(k1 | k2, TH, "keyd/1 exporter")
+//   chain(e+1)       = KDF(chain(e), r, "keyd/1 chain" | be32(e+1))
+//   traffic(d, e+1)  = KDF(chain(e+1), r, "keyd/1 traffic " d | be32(e+1))
+//   exporter'        = KDF(chain(e+1), r, "keyd/1 exporter")            after a planned exec was adopted
 //   export(label, n) = KDF(exporter, "", "keyd/1 export" | be32(|label|) | label | be32(n))
 #pragma once
 

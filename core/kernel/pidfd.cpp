@@ -96,7 +96,7 @@ bool has_exited(int pidfd) {
   do {
     ready = ::poll(&entry, 1, 0);
   } while (ready < 0 && errno == EINTR);  // a signal of the caller's says nothing about the process
-  return ready != 0;                      // readable: exited; an error too is no sign of life
+  return ready != 0;  // readable: exited; an error too is no sign of life
 }
 
 bool process_identity_supported() {

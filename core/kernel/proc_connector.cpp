@@ -150,8 +150,7 @@ std::optional<ProcessMessage> decode_process_message(ByteView datagram) {
   if (datagram.size() < kEventOffset + offsetof(proc_event, event_data) + sizeof(event.event_data.exec)) {
     return std::nullopt;
   }
-  std::memcpy(&event, datagram.data() + kEventOffset,
-              std::min(sizeof event, datagram.size() - kEventOffset));
+  std::memcpy(&event, datagram.data() + kEventOffset, std::min(sizeof event, datagram.size() - kEventOffset));
   const auto id = [](__kernel_pid_t tgid) { return static_cast<std::uint32_t>(tgid); };
   using Kind = ProcessMessage::Kind;
   switch (event.what) {
@@ -163,7 +162,8 @@ std::optional<ProcessMessage> decode_process_message(ByteView datagram) {
     case proc_event::PROC_EVENT_NONE: {
       std::uint32_t number = 0;
       std::memcpy(&number, datagram.data() + kAckOffset, sizeof number);
-      return ProcessMessage{.kind = Kind::kAcknowledgement, .acknowledgement = number, .error = event.event_data.ack.err};
+      return ProcessMessage{
+          .kind = Kind::kAcknowledgement, .acknowledgement = number, .error = event.event_data.ack.err};
     }
     default: return std::nullopt;
   }

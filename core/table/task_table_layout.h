@@ -54,7 +54,7 @@ enum class Reason : std::uint8_t {
   kEnded,               // the process said so
   kConnectionClosed,    // its connection ended
   kExec,                // it executed another program
-  kCredentialsChanged,  // a uid, gid or capability of it changed
+  kCredentialsChanged,  // one of its ids changed
   kAdministrator,
   kPlanExpired,  // a planned exec did not come or was not adopted in time
   kWatchLost,    // exec events were lost: nobody can say what it executes
@@ -143,10 +143,11 @@ struct TableHeader {
   std::uint32_t keyd_pid;
   Tier tier;
   Strength strength;                       // of this tier
-  std::atomic<std::uint64_t> alive_until;  // CLOCK_BOOTTIME ns; past it, or 0, nothing in the table counts
+  std::atomic<std::uint64_t> alive_until;  // CLOCK_BOOTTIME ns; past it, 0, or more than
+                                           // 2 kHeartbeatValidity ahead, nothing counts
   std::atomic<std::uint64_t> used;         // slots in use
-  std::atomic<std::uint64_t> changes;  // grows by one when a record comes, goes, or changes state or flags;
-                                       // its low 32 bits are a futex that is woken then
+  std::atomic<std::uint64_t> changes;    // grows by one when a record comes, goes, or changes state or flags;
+                                         // its low 32 bits are a futex that is woken then
   std::atomic<std::uint64_t> completed;  // exchanges that have succeeded since keyd's start
 };
 static_assert(offsetof(TableHeader, alive_until) == 48 && offsetof(TableHeader, completed) == 72 &&

@@ -1,4 +1,4 @@
-// The words for states, reasons, tiers and the rest, as people and JSON see them. One list for all programs.
+// The words for states, reasons, tiers and the rest, as people and JSON see them. One list for keyd and the library (keystat, which knows the C ABI alone, has its own).
 #pragma once
 
 #include <string_view>

@@ -177,7 +177,6 @@ keyclient_status keyclient_export_key(keyclient_t* client, const char* label, vo
 }
 
 // ---- planned exec
-// --------------------------------------------------------------------------------------------------
 
 keyclient_status keyclient_plan_exec(keyclient_t* client, int* socket, int* keys) {
   return with_session(client, [&](Session& session) -> keyclient_status {

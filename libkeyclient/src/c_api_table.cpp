@@ -19,7 +19,9 @@ void copy_text(char (&out)[N], std::string_view text) {
   out[size] = '\0';
 }
 
-keyclient_revocation revocation_of(table::Revocation revocation) { return static_cast<keyclient_revocation>(revocation); }
+keyclient_revocation revocation_of(table::Revocation revocation) {
+  return static_cast<keyclient_revocation>(revocation);
+}
 
 void fill(keyclient_identity& out, const table::TaskView& view, const table::TableHeader& header) {
   const table::TaskRecord& r = view.record;
@@ -58,22 +60,28 @@ void clear(keyclient_identity& out) {
 template <typename Find>
 keyclient_status lookup(keyclient_t* client, keyclient_identity* out, Find find) noexcept {
   return guarded([&]() -> keyclient_status {
-    if (client == nullptr || !has_size(out)) return report(KEYCLIENT_INVALID, "no handle, or an identity without its size");
+    if (client == nullptr || !has_size(out))
+      return report(KEYCLIENT_INVALID, "no handle, or an identity without its size");
     clear(*out);
     const auto reader = client->table.current();
     if (!reader) return report(reader.error());
     table::TaskView view;
     switch (find(**reader, view)) {
       case table::LookupOutcome::kFound: break;
-      case table::LookupOutcome::kAbsent: return report(KEYCLIENT_NOT_AUTHENTICATED, "nobody is authenticated in that process");
-      case table::LookupOutcome::kStale: return report(KEYCLIENT_UNKNOWN, "keyd is down: its task table counts for nothing");
-      case table::LookupOutcome::kBusy: return report(KEYCLIENT_UNKNOWN, "the record is being written; try again");
+      case table::LookupOutcome::kAbsent:
+        return report(KEYCLIENT_NOT_AUTHENTICATED, "nobody is authenticated in that process");
+      case table::LookupOutcome::kStale:
+        return report(KEYCLIENT_UNKNOWN, "keyd is down: its task table counts for nothing");
+      case table::LookupOutcome::kBusy:
+        return report(KEYCLIENT_UNKNOWN, "the record is being written; try again");
       case table::LookupOutcome::kOtherNamespace:
-        return report(KEYCLIENT_UNSUPPORTED, "keyd lives in another pid namespace: look up by inode or socket");
+        return report(KEYCLIENT_UNSUPPORTED,
+                      "keyd lives in another pid namespace: look up by inode or socket");
     }
     fill(*out, view, (*reader)->header());
     if (view.word.state == table::TaskState::kComplete) return KEYCLIENT_OK;
-    return report(KEYCLIENT_NOT_AUTHENTICATED, "nobody is authenticated in that process: " + std::string(table::name_of(view.word.state)));
+    return report(KEYCLIENT_NOT_AUTHENTICATED,
+                  "nobody is authenticated in that process: " + std::string(table::name_of(view.word.state)));
   });
 }
 
@@ -82,25 +90,34 @@ keyclient_status lookup(keyclient_t* client, keyclient_identity* out, Find find)
 extern "C" {
 
 keyclient_status keyclient_lookup_pid(keyclient_t* client, uint32_t pid, keyclient_identity* out) {
-  return lookup(client, out, [pid](const table::TableReader& reader, table::TaskView& view) { return reader.find_by_pid(pid, view); });
+  return lookup(client, out, [pid](const table::TableReader& reader, table::TaskView& view) {
+    return reader.find_by_pid(pid, view);
+  });
 }
 
 keyclient_status keyclient_lookup_inode(keyclient_t* client, uint64_t inode, keyclient_identity* out) {
-  return lookup(client, out, [inode](const table::TableReader& reader, table::TaskView& view) { return reader.find_by_inode(inode, view); });
+  return lookup(client, out, [inode](const table::TableReader& reader, table::TaskView& view) {
+    return reader.find_by_inode(inode, view);
+  });
 }
 
 keyclient_status keyclient_lookup_socket(keyclient_t* client, int socket, keyclient_identity* out) {
   return guarded([&]() -> keyclient_status {
-    if (client == nullptr || !has_size(out)) return report(KEYCLIENT_INVALID, "no handle, or an identity without its size");
+    if (client == nullptr || !has_size(out))
+      return report(KEYCLIENT_INVALID, "no handle, or an identity without its size");
     clear(*out);
     kernel::PeerIdentity peer;
     const auto outcome = kernel::identify_peer(socket, peer);
     switch (outcome) {
       case kernel::PeerOutcome::kOk: break;
-      case kernel::PeerOutcome::kGone: return report(KEYCLIENT_NOT_AUTHENTICATED, "the process that connected has exited");
-      case kernel::PeerOutcome::kUnsupported: return report(KEYCLIENT_UNSUPPORTED, "this kernel cannot name a socket's peer");
+      case kernel::PeerOutcome::kGone:
+        return report(KEYCLIENT_NOT_AUTHENTICATED, "the process that connected has exited");
+      case kernel::PeerOutcome::kUnsupported:
+        return report(KEYCLIENT_UNSUPPORTED, "this kernel cannot name a socket's peer");
       case kernel::PeerOutcome::kOtherNamespace:
-      case kernel::PeerOutcome::kFailed: return report(KEYCLIENT_UNKNOWN, "the socket's peer cannot be named: " + std::string(kernel::name_of(outcome)));
+      case kernel::PeerOutcome::kFailed:
+        return report(KEYCLIENT_UNKNOWN,
+                      "the socket's peer cannot be named: " + std::string(kernel::name_of(outcome)));
     }
     const keyclient_status status = keyclient_lookup_inode(client, peer.inode, out);
     if (status != KEYCLIENT_OK || (out->uid == peer.ids.euid && out->gid == peer.ids.egid)) return status;
@@ -118,12 +135,14 @@ keyclient_status keyclient_whoami(keyclient_t* client, keyclient_identity* out) 
   return keyclient_lookup_inode(client, *inode, out);
 }
 
-keyclient_status keyclient_each(keyclient_t* client, void (*visit)(void*, const keyclient_identity*), void* context) {
+keyclient_status keyclient_each(keyclient_t* client, void (*visit)(void*, const keyclient_identity*),
+                                void* context) {
   return guarded([&]() -> keyclient_status {
     if (client == nullptr || visit == nullptr) return report(KEYCLIENT_INVALID, "no handle or no callback");
     const auto reader = client->table.current();
     if (!reader) return report(reader.error());
-    if ((*reader)->stale()) return report(KEYCLIENT_UNKNOWN, "keyd is down: its task table counts for nothing");
+    if ((*reader)->stale())
+      return report(KEYCLIENT_UNKNOWN, "keyd is down: its task table counts for nothing");
     (*reader)->for_each([&](const table::TaskView& view) {
       keyclient_identity identity{};
       identity.size = sizeof identity;
@@ -136,7 +155,8 @@ keyclient_status keyclient_each(keyclient_t* client, void (*visit)(void*, const 
 
 keyclient_status keyclient_table_info(keyclient_t* client, keyclient_table* out) {
   return guarded([&]() -> keyclient_status {
-    if (client == nullptr || !has_size(out)) return report(KEYCLIENT_INVALID, "no handle, or a structure without its size");
+    if (client == nullptr || !has_size(out))
+      return report(KEYCLIENT_INVALID, "no handle, or a structure without its size");
     const auto reader = client->table.current();
     if (!reader) return report(reader.error());
     const table::TableHeader& header = (*reader)->header();

@@ -10,19 +10,25 @@ Outcome<wire::ChallengeStart> choice_of(const keyclient_login& login) {
   const std::string_view scheme = login.scheme == nullptr ? "challenge" : login.scheme;
   const std::string_view suite = login.suite == nullptr ? "modern" : login.suite;
   const std::string_view transform = login.transform == nullptr ? "" : login.transform;
-  if (login.user == nullptr || !is_acceptable_name(login.user)) return failed(KEYCLIENT_INVALID, "not a user name");
-  if (scheme != "challenge") return failed(KEYCLIENT_UNSUPPORTED, "unknown scheme \"" + escape(scheme) + "\"; this library has: challenge");
+  if (login.user == nullptr || !is_acceptable_name(login.user))
+    return failed(KEYCLIENT_INVALID, "not a user name");
+  if (scheme != "challenge")
+    return failed(KEYCLIENT_UNSUPPORTED,
+                  "unknown scheme \"" + escape(scheme) + "\"; this library has: challenge");
   choice.set_user(login.user);
   choice.set_key_count(login.key_count == 0 ? 2 : login.key_count);
   if (suite == "modern") {
-    if (!transform.empty() && transform != "hmac-sha256") return failed(KEYCLIENT_INVALID, "the modern suite has the transform hmac-sha256");
-    if (login.nonce_bits != 0 && login.nonce_bits != 256) return failed(KEYCLIENT_INVALID, "the modern suite has 256-bit numbers");
+    if (!transform.empty() && transform != "hmac-sha256")
+      return failed(KEYCLIENT_INVALID, "the modern suite has the transform hmac-sha256");
+    if (login.nonce_bits != 0 && login.nonce_bits != 256)
+      return failed(KEYCLIENT_INVALID, "the modern suite has 256-bit numbers");
     choice.set_suite(wire::SUITE_MODERN);
     choice.set_transform(wire::TRANSFORM_HMAC_SHA256);
     choice.set_nonce_bits(256);
     return choice;
   }
-  if (suite != "historic") return failed(KEYCLIENT_INVALID, "unknown suite \"" + escape(suite) + "\": modern or historic");
+  if (suite != "historic")
+    return failed(KEYCLIENT_INVALID, "unknown suite \"" + escape(suite) + "\": modern or historic");
   choice.set_suite(wire::SUITE_HISTORIC);
   choice.set_nonce_bits(login.nonce_bits == 0 ? 16 : login.nonce_bits);
   if (transform.empty() || transform == "hmac-md5" || transform == "keyed-md5") {
@@ -32,7 +38,8 @@ Outcome<wire::ChallengeStart> choice_of(const keyclient_login& login) {
   } else if (transform == "keyed-md5-rfc1828") {
     choice.set_transform(wire::TRANSFORM_KEYED_MD5_RFC1828);
   } else {
-    return failed(KEYCLIENT_INVALID, "unknown transform \"" + escape(transform) + "\": md5, hmac-md5, keyed-md5-rfc1828");
+    return failed(KEYCLIENT_INVALID,
+                  "unknown transform \"" + escape(transform) + "\": md5, hmac-md5, keyed-md5-rfc1828");
   }
   return choice;
 }
@@ -42,15 +49,18 @@ Outcome<secret::SecretBuffer> ask_password(const keyclient_login& login) {
     if (login.password_size == 0 || login.password_size > wire::kMaxPassword) {
       return failed(KEYCLIENT_INVALID, "a password has 1 to 1024 octets");
     }
-    return secret::SecretBuffer::copy_of({static_cast<const std::uint8_t*>(login.password), login.password_size});
+    return secret::SecretBuffer::copy_of(
+        {static_cast<const std::uint8_t*>(login.password), login.password_size});
   }
-  if (login.password_callback == nullptr) return failed(KEYCLIENT_INVALID, "neither a password nor a callback");
+  if (login.password_callback == nullptr)
+    return failed(KEYCLIENT_INVALID, "neither a password nor a callback");
   secret::SecretBuffer buffer(wire::kMaxPassword);
   std::size_t length = 0;
-  const int cancelled = login.password_callback(login.password_context, reinterpret_cast<char*>(buffer.reveal().data()),
-                                                buffer.size(), &length);
+  const int cancelled = login.password_callback(
+      login.password_context, reinterpret_cast<char*>(buffer.reveal().data()), buffer.size(), &length);
   if (cancelled != 0) return failed(KEYCLIENT_CANCELLED, "no password was given");
-  if (length == 0 || length > wire::kMaxPassword) return failed(KEYCLIENT_INVALID, "a password has 1 to 1024 octets");
+  if (length == 0 || length > wire::kMaxPassword)
+    return failed(KEYCLIENT_INVALID, "a password has 1 to 1024 octets");
   buffer.truncate(length);
   return buffer;
 }

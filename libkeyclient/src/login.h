@@ -7,7 +7,7 @@
 
 namespace keyd::client {
 
-// The exchange's offer for `login`; KEYCLIENT_INVALID or KEYCLIENT_UNSUPPORTED when it makes no sense.
+// The exchange's choice for `login`; KEYCLIENT_INVALID or KEYCLIENT_UNSUPPORTED when it makes no sense.
 [[nodiscard]] Outcome<wire::ChallengeStart> choice_of(const keyclient_login& login);
 
 // The password from the login's buffer, or from its callback.

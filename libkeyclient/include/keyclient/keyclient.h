@@ -7,14 +7,16 @@
  *
  * Threads: a handle may be used by several threads. Session calls on one handle run one after the other;
  *   keyclient_lookup_*() and keyclient_wait_for_change() run beside everything. Only keyclient_close() needs
- * the handle for itself. fork(): a child must not use its parent's handle. Session calls give
- * KEYCLIENT_FORKED there and leave the parent's session alone; the child may open a handle of its own, and
- * close the inherited one. Deadlines: every call that talks to keyd takes at most the handle's timeout
- * (default 10 s) and then gives KEYCLIENT_DEADLINE; the time a password callback takes does not count. A
- * restart of keyd: session calls give KEYCLIENT_GONE (authenticate again on the same handle); look-ups find
- * the new table by themselves. Secrets: passwords and keys lie in locked memory that is left out of core
- * files and wiped. What a caller is given in its own buffer is its own to wipe. A program that wants no
- * debugger at its session calls prctl(PR_SET_DUMPABLE, 0).
+ *   the handle for itself.
+ * fork(): a child must not use its parent's handle. Session calls give KEYCLIENT_FORKED there and leave the
+ *   parent's session alone; the child may open a handle of its own, and close the inherited one.
+ * Deadlines: every call that talks to keyd takes at most the handle's timeout (default 10 s) and then gives
+ *   KEYCLIENT_DEADLINE; the time a password callback takes does not count.
+ * A restart of keyd: session calls give KEYCLIENT_GONE (authenticate again on the same handle); look-ups find
+ *   the new table by themselves.
+ * Secrets: passwords and keys lie in locked memory that is left out of core files and wiped. What a caller is
+ *   given in its own buffer is its own to wipe. A program that wants no debugger at its session calls
+ *   prctl(PR_SET_DUMPABLE, 0).
  *
  * Strings are UTF-8, zero-terminated. Times are CLOCK_BOOTTIME nanoseconds. Structures begin with `size`,
  * which the caller sets to sizeof: fields that a later version adds are then left alone. */
@@ -49,7 +51,7 @@ typedef enum keyclient_status {
   KEYCLIENT_TOO_SMALL = 14,        /* the caller's buffer; the size needed was stored */
   KEYCLIENT_SERVER_UNPROVEN = 15,  /* the server did not prove that it knows the password: do not trust it */
   KEYCLIENT_INTERNAL = 16,
-  KEYCLIENT_THROTTLED = 17         /* too many failed tries: wait; keyclient_error() says how long */
+  KEYCLIENT_THROTTLED = 17 /* too many failed tries: wait; keyclient_error() says how long */
 } keyclient_status;
 
 /* A few words for a status. Never NULL, never freed. */
@@ -60,8 +62,7 @@ KEYCLIENT_API const char* keyclient_version(void);
 
 typedef struct keyclient_handle keyclient_t;
 
-/* ---- the handle
- * --------------------------------------------------------------------------------------------------- */
+/* ---- the handle */
 
 typedef struct keyclient_options {
   size_t size;
@@ -79,8 +80,7 @@ KEYCLIENT_API void keyclient_close(keyclient_t* client);
 /* One line about the calling thread's last call that did not give KEYCLIENT_OK. Valid until its next call. */
 KEYCLIENT_API const char* keyclient_error(void);
 
-/* ---- the session
- * -------------------------------------------------------------------------------------------------- */
+/* ---- the session */
 
 /* Writes the password into `buffer` (locked memory, `capacity` octets), stores its length, gives 0; anything
  * else cancels. Called between keyd's challenge and the proof, so the task is PENDING meanwhile. */
@@ -137,8 +137,7 @@ KEYCLIENT_API keyclient_status keyclient_echo(keyclient_t* client, const void* d
 KEYCLIENT_API keyclient_status keyclient_export_key(keyclient_t* client, const char* label, void* out,
                                                     size_t size);
 
-/* ---- records of the program's own
- * ----------------------------------------------------------------------------------- */
+/* ---- records of the program's own */
 
 /* Sealed records (AES-256-GCM, in order, each once) under keys exported from the session for `label`: one for
  * each direction, so that what one end seals only the other opens. Both ends are made from the same session;
@@ -161,8 +160,7 @@ KEYCLIENT_API keyclient_status keyclient_seal(keyclient_channel_t* channel, cons
 KEYCLIENT_API keyclient_status keyclient_open_record(keyclient_channel_t* channel, const void* record,
                                                      size_t size, void* data);
 
-/* ---- the task table: who is authenticated in a process?
- * -------------------------------------------------------------- */
+/* ---- the task table: who is authenticated in a process? */
 
 typedef enum keyclient_state {
   KEYCLIENT_STATE_NONE = 0,
@@ -238,8 +236,7 @@ KEYCLIENT_API keyclient_status keyclient_table_info(keyclient_t* client, keyclie
 KEYCLIENT_API keyclient_status keyclient_wait_for_change(keyclient_t* client, uint64_t* seen,
                                                          uint32_t timeout_ms);
 
-/* ---- planned exec
- * --------------------------------------------------------------------------------------------------- */
+/* ---- planned exec */
 
 /* Announces that this process will execve once, within 10 s, to an image that is not more privileged. Its
  * record survives that exec. Afterwards this handle has no session. Stores two descriptors without
