@@ -42,11 +42,8 @@ void done(Connection& connection) {
 
 void audit(Server& server, const Connection& connection, std::string_view event, const std::string& user,
            const std::string& object, const Result<void>& result) {
-  AuditEvent line;
-  line.event = event;
+  AuditEvent line = event_of(connection, event);
   line.user = user;
-  line.uid = connection.peer().ids.euid;
-  line.pid = connection.peer().pid;
   line.object = object;
   if (!result) line.reason = result.error().detail;
   server.audit().write(line);
@@ -71,18 +68,17 @@ bool password_is_fine(Connection& connection, const secret::SecretBuffer& passwo
 
 enum class Sessions { kKeep, kEnd };
 
-// Runs a change of one user on the store's thread; then, durable as it is: cache, sessions, what else follows
-// from it, audit, answer.
+// Runs a change of one user on the store's thread, in `queue`; then, durable as it is: cache, sessions, audit,
+// answer.
 template <typename Job>
 void change_user(Server& server, Connection& connection, const char* event, const std::string& name,
-                 const std::string& object, Sessions sessions, Job job, std::function<void()> and_then = {}) {
-  server.store().post(connection.account(), std::move(job),
-                      [&server, self = connection.shared_from_this(), event, name, object, sessions,
-                       and_then = std::move(and_then)](const Result<void>& result) {
+                 const std::string& object, Sessions sessions, Job job, AccountId queue) {
+  server.store().post(queue, std::move(job),
+                      [&server, self = connection.shared_from_this(), event, name, object,
+                       sessions](const Result<void>& result) {
                         server.users().forget(name);
                         server.passwords().forget();
                         if (result && sessions == Sessions::kEnd) server.tasks().revoke_user(name);
-                        if (result && and_then) and_then();
                         audit(server, *self, event, name, object, result);
                         if (self->closed()) return;
                         if (result) {
@@ -91,6 +87,12 @@ void change_user(Server& server, Connection& connection, const char* event, cons
                           refuse(*self, result.error());
                         }
                       });
+}
+
+template <typename Job>
+void change_user(Server& server, Connection& connection, const char* event, const std::string& name,
+                 const std::string& object, Sessions sessions, Job job) {
+  change_user(server, connection, event, name, object, sessions, std::move(job), connection.account());
 }
 
 void fill(wire::UserRecord& out, const StoredUser& user) {
@@ -171,19 +173,20 @@ void handle_user_disable(Server& server, Connection& connection, const wire::Adm
 void handle_user_unlock(Server& server, Connection& connection, const wire::AdminRequest& request,
                         secret::SecretBuffer) {
   const std::string& name = request.user_unlock().name();
+  // The counts in memory go first: a failure that comes from here on is written behind the unlocking.
+  server.tries().unlock(name);
   change_user(
       server, connection, "admin.user-unlock", name, {}, Sessions::kKeep,
-      [name](UserStore& store) { return store.unlock(name); },
-      [&server, name] { server.tries().unlock(name); });
+      [name](UserStore& store) { return store.unlock(name); }, kTriesQueue);
 }
 
 void handle_user_remove(Server& server, Connection& connection, const wire::AdminRequest& request,
                         secret::SecretBuffer) {
   const std::string& name = request.user_remove().name();
+  server.tries().remove(name);
   change_user(
       server, connection, "admin.user-remove", name, {}, Sessions::kEnd,
-      [name](UserStore& store) { return store.remove(name); },
-      [&server, name] { server.tries().remove(name); });
+      [name](UserStore& store) { return store.remove(name); }, kTriesQueue);
 }
 
 void handle_user_show(Server& server, Connection& connection, const wire::AdminRequest& request,

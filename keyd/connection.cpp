@@ -38,6 +38,15 @@ Connection::Connection(Server& server, UniqueFd socket, Door door, kernel::PeerI
 
 Connection::~Connection() = default;
 
+AuditEvent event_of(const Connection& connection, std::string_view event) {
+  AuditEvent line;
+  line.event = event;
+  line.uid = connection.peer().ids.euid;
+  line.pid = connection.peer().pid;
+  line.inode = connection.peer().inode;
+  return line;
+}
+
 void Connection::start() { wait_for_packet(); }
 
 void Connection::wait_for_packet() {

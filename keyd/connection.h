@@ -14,6 +14,7 @@
 #include "core/exchange/secure_channel.h"
 #include "core/kernel/peer_identity.h"
 #include "core/wire/message_codec.h"
+#include "keyd/audit.h"
 #include "keyd/idle_watch.h"
 #include "keyd/quota.h"
 
@@ -63,8 +64,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void reply_sealed(const wire::SessionReply& message, ByteView payload = {});
   // After the answer has left the connection closes.
   void close_after_reply() { closing_ = true; }
-  // Runs a handler, or the rest of one that had to wait; out of locked memory it is a refusal, not an end of
-  // keyd.
+  // Runs a handler, or the rest of one that had to wait. Out of locked memory it is a refusal, out of any other
+  // the end of this connection; not an end of keyd.
   template <typename Handler>
   void attempt(Handler handler) {
     try {
@@ -75,6 +76,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
       } else {
         refuse(wire::REFUSAL_BUSY, "no locked memory left; try again later");
       }
+    } catch (const std::bad_alloc&) {
+      close();
     }
   }
   // Closes now; tells the server.
@@ -120,5 +123,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool roomy_ = false;            // the socket's send buffer was enlarged for one large answer
   bool gave_descriptor_ = false;  // the table's may be on its way still
 };
+
+// An event about the connection's process: its uid, pid and inode are filled in.
+[[nodiscard]] AuditEvent event_of(const Connection& connection, std::string_view event);
 
 }  // namespace keyd::daemon

@@ -67,12 +67,8 @@ bool refuse_if_throttled(Server& server, Connection& connection, const std::stri
   const std::uint64_t wait = server.tries().wait_before(source, user, boot_now());
   if (wait == 0) return false;
   if (server.tries().first_refusal(source, user)) {
-    AuditEvent event;
-    event.event = "exchange.throttled";
+    AuditEvent event = event_of(connection, "exchange.throttled");
     event.user = user;
-    event.uid = connection.peer().ids.euid;
-    event.pid = connection.peer().pid;
-    event.inode = connection.peer().inode;
     event.scheme = "challenge";
     server.audit().write(event);
   }
@@ -115,33 +111,31 @@ std::string_view inadmissible(const StoredUser* user, table::Suite suite) {
   return {};
 }
 
-// A proof that did not hold. The peer hears of it when the failure is counted for good.
-void deny(Server& server, Connection& connection, const std::string& user, std::string_view reason) {
-  AuditEvent event;
-  event.event = "exchange.denied";
-  event.user = user;
-  event.uid = connection.peer().ids.euid;
-  event.pid = connection.peer().pid;
-  event.inode = connection.peer().inode;
-  event.scheme = "challenge";
-  event.suite = table::name_of(suite_of(connection.exchange->choice().suite()));
-  event.reason = reason;
+void tell_denied(Server& server, Connection& connection) {
   connection.exchange.reset();
   // A renewal that failed leaves the session, and this connection as its owner.
   if (connection.session == nullptr) server.disown(connection);
   server.tasks().fail(connection.peer().inode, Reason::kWrongProof);
   connection.phase = connection.session != nullptr ? Phase::kEstablished : Phase::kFresh;
+  wire::ServerPacket packet;
+  packet.mutable_denied();
+  connection.reply(packet);
+}
+
+// A proof that did not hold. Nobody hears or sees of it before the failure is counted for good.
+void deny(Server& server, Connection& connection, const std::string& user, std::string_view reason) {
+  AuditEvent event = event_of(connection, "exchange.denied");
+  event.user = user;
+  event.scheme = "challenge";
+  event.suite = table::name_of(suite_of(connection.exchange->choice().suite()));
+  event.reason = reason;
   server.store().post(
-      connection.account(),
+      kTriesQueue,
       [counts = server.tries().failed(source_of(connection), user, boot_now())](UserStore& store) {
         return store.record_tries(counts);
       },
       [&server, self = connection.shared_from_this(), event](const Result<void>& counted) {
-        if (!self->closed()) {
-          wire::ServerPacket packet;
-          packet.mutable_denied();
-          self->reply(packet);
-        }
+        if (!self->closed()) tell_denied(server, *self);
         // Behind the answer, for the lines are not all of one length. What could not be counted durably is
         // counted in memory, and told to the administrator, not to the guesser.
         server.audit().write(event);
@@ -154,8 +148,7 @@ void count_success(Server& server, Connection& connection, const std::string& us
   auto counts = server.tries().succeeded(source_of(connection), user, boot_now());
   if (counts.empty()) return;
   server.store().post(
-      connection.account(),
-      [counts = std::move(counts)](UserStore& store) { return store.record_tries(counts); },
+      kTriesQueue, [counts = std::move(counts)](UserStore& store) { return store.record_tries(counts); },
       [](const Result<void>& stored) {
         if (!stored) log::error(stored.error().message());
       });
@@ -178,8 +171,10 @@ void judge_proof(Server& server, Connection& connection, ByteView packet, ByteVi
                     "keyd cannot read its store; its log says why");
     return;
   }
-  const auto verified = machine.verify(packet, record, *password);
-  server.passwords().done();
+  const auto verified = [&] {
+    const MomentOfUse moment(server.passwords());
+    return machine.verify(packet, record, *password);
+  }();
   if (!verified || !obstacle.empty()) {
     deny(server, connection, name, obstacle.empty() ? "wrong-proof" : obstacle);
     return;
@@ -191,6 +186,14 @@ void judge_proof(Server& server, Connection& connection, ByteView packet, ByteVi
     deny(server, connection, name, "repeated-short-numbers");
     return;
   }
+  // All that can fail is made before the task is marked.
+  auto confirmation = machine.confirm();
+  if (!confirmation) {
+    refuse_exchange(server, connection, wire::REFUSAL_INTERNAL, "keyd cannot confirm the exchange");
+    return;
+  }
+  auto session =
+      std::make_unique<Session>(Session{machine.take_channel(), machine.session_id(), user->name, user->id});
   // The claim's "modify the task structure … to reflect the completion". Refused: an exec, an exit, a
   // deadline or an administrator came between, and the exchange has failed.
   const auto completed = server.tasks().complete(connection.peer().inode);
@@ -202,16 +205,10 @@ void judge_proof(Server& server, Connection& connection, ByteView packet, ByteVi
                          : "the process changed while the exchange ran; authenticate again");
     return;
   }
-  auto confirmation = machine.confirm();
-  if (!confirmation) {
-    refuse_exchange(server, connection, wire::REFUSAL_INTERNAL, "keyd cannot confirm the exchange");
-    return;
-  }
-  count_success(server, connection, name);
-  connection.session =
-      std::make_unique<Session>(Session{machine.take_channel(), machine.session_id(), user->name, user->id});
+  connection.session = std::move(session);
   connection.exchange.reset();
   connection.phase = Phase::kEstablished;
+  count_success(server, connection, name);
   connection.reply(std::move(*confirmation));
 }
 

@@ -28,7 +28,8 @@ void describe(Server& server, wire::Health& health) {
   health.set_tier_configured(name_of(server.config().tier));
   health.set_version(KEYD_VERSION);
   health.set_uptime((boot_now() - server.started()) / kSecond);
-  health.set_connections(server.quota().total(Resource::kConnection));
+  health.set_connections(server.quota().total(Resource::kConnection) +
+                         server.quota().total(Resource::kAdminConnection));
   health.set_pending(server.quota().total(Resource::kPending));
   health.set_records(static_cast<std::uint32_t>(server.tasks().table().used()));
   health.set_capacity(server.tasks().table().capacity());

@@ -46,4 +46,16 @@ class PasswordSource {
   std::unordered_map<std::string, Held> held_;
 };
 
+// The moment of use: done() when it goes, however.
+class MomentOfUse {
+ public:
+  explicit MomentOfUse(PasswordSource& source) : source_(source) {}
+  ~MomentOfUse() { source_.done(); }
+  MomentOfUse(const MomentOfUse&) = delete;
+  MomentOfUse& operator=(const MomentOfUse&) = delete;
+
+ private:
+  PasswordSource& source_;
+};
+
 }  // namespace keyd::daemon

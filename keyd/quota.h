@@ -15,11 +15,12 @@ namespace keyd::daemon {
 
 enum class Resource {
   kConnection,
-  kPending,  // an exchange that has begun
-  kRecord,   // a process in the task table
-  kOctets,   // of answers that their peers do not read
+  kAdminConnection,  // on admin.sock: strangers cannot take what administrators need
+  kPending,          // an exchange that has begun
+  kRecord,           // a process in the task table
+  kOctets,           // of answers that their peers do not read
 };
-inline constexpr std::size_t kResources = 4;
+inline constexpr std::size_t kResources = 5;
 
 // What is held, by all and by each account; outlives the Quota where a Charge does.
 struct Holdings {
@@ -40,6 +41,7 @@ class Charge {
   Charge(const Charge&) = delete;
   Charge& operator=(const Charge&) = delete;
   ~Charge() { give_back(); }
+  [[nodiscard]] bool held() const { return holdings_ != nullptr; }
 
  private:
   friend class Quota;

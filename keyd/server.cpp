@@ -28,6 +28,8 @@ namespace {
 constexpr std::chrono::milliseconds kTick{500};  // heartbeat and deadlines
 constexpr std::uint64_t kTriesSweep = 600 * kSecond;
 constexpr std::uint32_t kReservedDescriptors = 128;
+constexpr std::uint32_t kAdminConnections = 64;  // out of those descriptors
+constexpr std::size_t kSessionSecrets = 256;     // octets of the locked pool
 
 Quota::Limits limits_of(const Config& config) {
   rlimit files{};
@@ -36,11 +38,14 @@ Quota::Limits limits_of(const Config& config) {
   const auto room = static_cast<std::uint32_t>(std::min<rlim_t>(files.rlim_cur, 1u << 22));
   const std::uint32_t usable = room > 2 * kReservedDescriptors ? room - kReservedDescriptors : room / 2;
   const std::uint32_t connections = std::min(config.connections, std::max(usable * 3 / 4, 1u));
-  const std::uint32_t records = std::min(config.table_capacity, std::max(usable / 4, 1u));
+  // Nor is there a session without room for its keys in locked memory: three quarters are for them.
+  const auto sessions = static_cast<std::uint32_t>(secret::LockedPool::lockable() * 3 / 4 / kSessionSecrets);
+  const std::uint32_t records =
+      std::min({config.table_capacity, std::max(usable / 4, 1u), std::max(sessions, 1u)});
   // However large a share is, the reserve of each total keeps one account from taking all there is.
   return {Quota::Limit{connections, config.connections_per_uid},
-          Quota::Limit{records, config.pending_per_uid}, Quota::Limit{records, config.records_per_uid},
-          Quota::Limit{config.octets, config.octets_per_uid}};
+          Quota::Limit{kAdminConnections, kAdminConnections}, Quota::Limit{records, config.pending_per_uid},
+          Quota::Limit{records, config.records_per_uid}, Quota::Limit{config.octets, config.octets_per_uid}};
 }
 
 std::uint64_t nanoseconds(std::chrono::seconds s) { return static_cast<std::uint64_t>(s.count()) * kSecond; }
@@ -170,7 +175,7 @@ void Server::sweep_tries() {
   auto faded = tries_.sweep(boot_now());
   if (faded.empty()) return;
   store_.post(
-      0, [faded = std::move(faded)](UserStore& store) { return store.record_tries(faded); },
+      kTriesQueue, [faded = std::move(faded)](UserStore& store) { return store.record_tries(faded); },
       [](const Result<void>& stored) {
         if (!stored) log::error(stored.error().message());
       });
@@ -205,7 +210,7 @@ void Server::admit(UniqueFd socket, Door door) {
     return;
   }
   const std::uint32_t uid = peer.ids.euid;
-  auto charge = quota_.take(Resource::kConnection, uid);
+  auto charge = quota_.take(door == Door::kClients ? Resource::kConnection : Resource::kAdminConnection, uid);
   if (!charge) {
     turn_away(socket.get(), door, wire::REFUSAL_BUSY, "too many connections; close some, or try again later");
     return;
@@ -214,11 +219,7 @@ void Server::admit(UniqueFd socket, Door door) {
       std::make_shared<Connection>(*this, std::move(socket), door, std::move(peer), std::move(*charge));
   connections_.insert(connection);
   if (door == Door::kAdministrators && !is_administrator(*connection)) {
-    AuditEvent event;
-    event.event = "admin.refused";
-    event.uid = uid;
-    event.pid = connection->peer().pid;
-    audit_.write(event);
+    audit_.write(event_of(*connection, "admin.refused"));
     connection->refuse(wire::REFUSAL_POLICY, "only administrators may do this");
     return;
   }
@@ -340,11 +341,7 @@ void Server::task_ended(std::uint64_t inode, table::Reason reason) {
 }
 
 void Server::refused_sender(const Connection& connection, kernel::SenderOutcome outcome) {
-  AuditEvent event;
-  event.event = "message.refused";
-  event.uid = connection.peer().ids.euid;
-  event.pid = connection.peer().pid;
-  event.inode = connection.peer().inode;
+  AuditEvent event = event_of(connection, "message.refused");
   event.reason = kernel::name_of(outcome);
   audit_.write(event);
 }

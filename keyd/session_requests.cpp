@@ -43,14 +43,10 @@ bool confirmed(Server& server, Connection& connection) {
 // The store has answered about a credential: to the process with it, if it may still have it.
 void release_credential(Server& server, Connection& connection, const std::string& name,
                         const Result<std::optional<Bytes>>& sealed) {
-  AuditEvent event;
+  AuditEvent event = event_of(connection, "credential.refused");
   event.user = connection.session->user;
-  event.uid = connection.peer().ids.euid;
-  event.pid = connection.peer().pid;
-  event.inode = connection.peer().inode;
   event.session = to_hex(bytes_of(connection.session->id));
   event.object = name;
-  event.event = "credential.refused";
   const auto refuse = [&](wire::RefusalCode code, const char* text, const char* reason) {
     event.reason = reason;
     server.audit().write(event);
@@ -166,15 +162,17 @@ void handle_credential_names(Server& server, Connection& connection, const Sessi
       [user = connection.session->user](UserStore& store) { return store.credentials(user); },
       [&server, self = connection.shared_from_this()](const Result<std::vector<CredentialEntry>>& entries) {
         if (self->closed() || self->session == nullptr) return;
-        if (!confirmed(server, *self)) return;
-        if (!entries) {
-          refuse_sealed(*self, wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why");
-          return;
-        }
-        wire::SessionReply reply;
-        wire::CredentialNames& names = *reply.mutable_credential_names();
-        for (const CredentialEntry& entry : *entries) names.add_names(entry.name);
-        self->attempt([&] { self->reply_sealed(reply); });
+        self->attempt([&] {
+          if (!confirmed(server, *self)) return;
+          if (!entries) {
+            refuse_sealed(*self, wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why");
+            return;
+          }
+          wire::SessionReply reply;
+          wire::CredentialNames& names = *reply.mutable_credential_names();
+          for (const CredentialEntry& entry : *entries) names.add_names(entry.name);
+          self->reply_sealed(reply);
+        });
       });
 }
 

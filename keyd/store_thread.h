@@ -16,6 +16,10 @@
 
 namespace keyd::daemon {
 
+// The queue of everything that writes the counts of failed tries, whoever caused it: counts are absolute, and
+// an older one must not be written after a newer. No account has this number.
+inline constexpr AccountId kTriesQueue = 0xffffffff;
+
 class StoreThread {
  public:
   StoreThread(boost::asio::io_context& loop, std::unique_ptr<UserStore> store);

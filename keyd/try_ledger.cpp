@@ -1,13 +1,16 @@
-// What always holds: pairs_ counts the entries that name both a source and a user, familiar_ those that are
-// familiar; an entry without failures is familiar, or on its way out.
+// What always holds: an entry that names both a source and a user is counted in familiar_ when it is familiar,
+// else in pairs_; an entry without failures is familiar, or on its way out.
 #include "keyd/try_ledger.h"
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 namespace keyd::daemon {
 namespace {
 
 constexpr const char* kAnyUser = "";
+constexpr const char* kFurtherNames = "\n";  // no name has a control character
 
 // 1 s, doubled by every further step, at most `longest`.
 std::uint64_t doubled(std::uint64_t steps, std::uint64_t longest) {
@@ -20,6 +23,11 @@ std::uint32_t counted(const Map& map, const typename Map::key_type& key) {
   return found == map.end() ? 0 : found->second;
 }
 
+template <typename Map>
+void take_one(Map& map, const typename Map::key_type& key) {
+  if (const auto found = map.find(key); found != map.end() && --found->second == 0) map.erase(found);
+}
+
 }  // namespace
 
 TryLedger::TryLedger(Limits limits, const std::vector<TryCount>& stored, BootTime now) : limits_(limits) {
@@ -27,8 +35,11 @@ TryLedger::TryLedger(Limits limits, const std::vector<TryCount>& stored, BootTim
     const Key key{row.user, row.source};
     if (counts_.size() == kMaxCounts || counts_.contains(key)) continue;
     counts_[key] = {row.failures, row.familiar, false, now, now};
-    if (row.source != kAnySource && !row.user.empty()) ++pairs_[row.source];
-    if (row.familiar) ++familiar_[row.user];
+    if (row.familiar) {
+      ++familiar_[row.user];
+    } else if (row.source != kAnySource && !row.user.empty()) {
+      ++pairs_[row.source];
+    }
   }
 }
 
@@ -56,8 +67,14 @@ TryLedger::Count* TryLedger::find(const Key& key, BootTime now) {
   return &found->second;
 }
 
+TryLedger::Key TryLedger::pair_of(TrySource source, const std::string& user) const {
+  const Key pair{user, source};
+  const bool has_own = counts_.contains(pair) || counted(pairs_, source) < kPairsPerSource;
+  return has_own ? pair : Key{kFurtherNames, source};
+}
+
 std::uint64_t TryLedger::wait_before(TrySource source, const std::string& user, BootTime now) {
-  const Key pair{user, source}, whole_source{kAnyUser, source}, whole_user{user, kAnySource};
+  const Key pair = pair_of(source, user), whole_source{kAnyUser, source}, whole_user{user, kAnySource};
   const Count* const known = find(pair, now);
   const bool familiar = known != nullptr && known->familiar;
   std::uint64_t wait = 0;
@@ -72,21 +89,16 @@ std::uint64_t TryLedger::wait_before(TrySource source, const std::string& user, 
 
 bool TryLedger::first_refusal(TrySource source, const std::string& user) {
   // Where the pair has no count the wait is the source's or the user's.
-  for (const Key& key : {Key{user, source}, Key{kAnyUser, source}, Key{user, kAnySource}}) {
+  for (const Key& key : {pair_of(source, user), Key{kAnyUser, source}, Key{user, kAnySource}}) {
     if (const auto found = counts_.find(key); found != counts_.end())
       return !std::exchange(found->second.told, true);
   }
   return false;
 }
 
-std::optional<TryCount> TryLedger::add(const Key& key, BootTime now) {
-  auto found = counts_.find(key);
-  if (found == counts_.end()) {
-    const bool pair = key.source != kAnySource && key.user != kAnyUser;
-    if (pair && counted(pairs_, key.source) >= kPairsPerSource) return std::nullopt;
-    found = counts_.emplace(key, Count{0, false, false, now, now}).first;
-    if (pair) ++pairs_[key.source];
-  }
+TryCount TryLedger::add(const Key& key, BootTime now) {
+  const auto [found, fresh] = counts_.emplace(key, Count{0, false, false, now, now});
+  if (fresh && key.source != kAnySource && key.user != kAnyUser) ++pairs_[key.source];
   Count& count = found->second;
   fade(count, now);
   if (count.failures < UINT32_MAX) ++count.failures;
@@ -98,9 +110,8 @@ std::optional<TryCount> TryLedger::add(const Key& key, BootTime now) {
 std::vector<TryCount> TryLedger::failed(TrySource source, const std::string& user, BootTime now) {
   std::vector<TryCount> rows;
   if (counts_.size() + 3 > kMaxCounts) make_room(rows);
-  for (const Key& key : {Key{user, source}, Key{kAnyUser, source}, Key{user, kAnySource}}) {
-    if (auto row = add(key, now)) rows.push_back(std::move(*row));
-  }
+  for (const Key& key : {pair_of(source, user), Key{kAnyUser, source}, Key{user, kAnySource}})
+    rows.push_back(add(key, now));
   return rows;
 }
 
@@ -108,10 +119,10 @@ std::vector<TryCount> TryLedger::succeeded(TrySource source, const std::string& 
   const Key pair{user, source};
   auto found = counts_.find(pair);
   if (found != counts_.end() && found->second.familiar && found->second.failures == 0) return {};
-  std::vector<TryCount> rows;
   const bool room = counted(familiar_, user) < kFamiliarPerUser;
+  if (found == counts_.end() && !room) return {};
+  std::vector<TryCount> rows;
   if (found == counts_.end()) {
-    if (!room || counted(pairs_, source) >= kPairsPerSource) return {};
     if (counts_.size() + 1 > kMaxCounts) make_room(rows);
     found = counts_.emplace(pair, Count{}).first;
     ++pairs_[source];
@@ -121,6 +132,7 @@ std::vector<TryCount> TryLedger::succeeded(TrySource source, const std::string& 
   if (!count.familiar && room) {
     count.familiar = true;
     ++familiar_[user];
+    take_one(pairs_, source);
   }
   rows.push_back({source, user, 0, count.familiar});
   if (!count.familiar) erase(found);
@@ -129,11 +141,11 @@ std::vector<TryCount> TryLedger::succeeded(TrySource source, const std::string& 
 
 void TryLedger::erase(Counts::iterator entry) {
   const auto& [key, count] = *entry;
-  const auto take = [](auto& map, const auto& whose) {
-    if (const auto found = map.find(whose); found != map.end() && --found->second == 0) map.erase(found);
-  };
-  if (key.source != kAnySource && key.user != kAnyUser) take(pairs_, key.source);
-  if (count.familiar) take(familiar_, key.user);
+  if (count.familiar) {
+    take_one(familiar_, key.user);
+  } else if (key.source != kAnySource && key.user != kAnyUser) {
+    take_one(pairs_, key.source);
+  }
   counts_.erase(entry);
 }
 
@@ -170,11 +182,14 @@ std::vector<TryCount> TryLedger::sweep(BootTime now) {
 }
 
 void TryLedger::make_room(std::vector<TryCount>& removed) {
-  // A sixteenth goes, those whose last failure is longest ago: rare, and dear enough to be done in bulk.
+  // A sixteenth goes: rare, and dear enough to be done in bulk. Where a user is at home goes last, then what has
+  // failed most.
   std::vector<Counts::iterator> oldest;
   for (auto it = counts_.begin(); it != counts_.end(); ++it) oldest.push_back(it);
   const auto some = oldest.begin() + static_cast<std::ptrdiff_t>(oldest.size() / 16);
-  std::ranges::nth_element(oldest, some, {}, [](const auto& it) { return it->second.last; });
+  std::ranges::nth_element(oldest, some, {}, [](const auto& it) {
+    return std::tuple(it->second.familiar, it->second.failures, it->second.last);
+  });
   for (auto it = oldest.begin(); it != some; ++it) {
     removed.push_back({(*it)->first.source, (*it)->first.user, 0, false});
     erase(*it);

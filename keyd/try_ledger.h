@@ -32,7 +32,8 @@ class TryLedger {
     std::uint64_t longest = 900 * kSecond;                     // ns
   };
   static constexpr std::size_t kMaxCounts = 65536;
-  static constexpr std::uint32_t kPairsPerSource = 256;  // beyond: counted for source and user alone
+  // Beyond these a source's further names have one count together, with a pair's waits.
+  static constexpr std::uint32_t kPairsPerSource = 256;
   static constexpr std::uint32_t kFamiliarPerUser = 64;  // sources
   static constexpr std::uint64_t kHalfLife = 3600 * kSecond;
   static constexpr std::uint64_t kLongestForSource = 60 * kSecond, kLongestForUser = 30 * kSecond;
@@ -79,8 +80,10 @@ class TryLedger {
   [[nodiscard]] std::uint64_t delay_of(const Key& key, const Count& count) const;
   Count* find(const Key& key, BootTime now);
   void fade(Count& count, BootTime now) const;
-  // Adds one failure; nothing where there is no room for another pair of this source.
-  [[nodiscard]] std::optional<TryCount> add(const Key& key, BootTime now);
+  // The key under which the source's failures at the user are counted: the pair, or what its further names have
+  // together.
+  [[nodiscard]] Key pair_of(TrySource source, const std::string& user) const;
+  [[nodiscard]] TryCount add(const Key& key, BootTime now);
   void erase(Counts::iterator entry);
   // Calls `visit(iterator)` for each entry of the user; it may erase that entry.
   template <typename Visit>
@@ -89,7 +92,7 @@ class TryLedger {
 
   Limits limits_;
   Counts counts_;  // in the order of users, so that one user's are neighbours
-  std::unordered_map<TrySource, std::uint32_t> pairs_;       // of a source
+  std::unordered_map<TrySource, std::uint32_t> pairs_;       // of a source, familiar ones apart
   std::unordered_map<std::string, std::uint32_t> familiar_;  // sources of a user
 };
 

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <string.h>  // explicit_bzero
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <bit>
@@ -48,6 +49,12 @@ void forget_vector_registers() noexcept {
 void wipe(void* data, std::size_t size) noexcept {
   ::explicit_bzero(data, size);
   forget_vector_registers();
+}
+
+std::size_t LockedPool::lockable() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_MEMLOCK, &limit) != 0) return 0;
+  return static_cast<std::size_t>(std::min<rlim_t>(limit.rlim_cur, kCapacity));
 }
 
 LockedPool& LockedPool::instance() {

@@ -26,7 +26,9 @@ class PoolExhausted : public std::bad_alloc {
 
 class LockedPool {
  public:
-  static constexpr std::size_t kCapacity = 4u << 20;       // octets of address space, committed as needed
+  static constexpr std::size_t kCapacity = 6u << 20;  // octets of address space, committed as needed
+  // Octets that this process may lock for it: kCapacity, or less by RLIMIT_MEMLOCK.
+  [[nodiscard]] static std::size_t lockable();
   static constexpr std::size_t kSmallestBlock = 64;        // octets
   static constexpr std::size_t kLargestBlock = 128 << 10;  // octets
 

@@ -162,19 +162,13 @@ TEST_F(Admin, StrangersAreNotLetIn) {
 }
 
 TEST(AdminRefused, IsNeverTakenForASuccess) {
-  // With every connection taken keyd turns the administrator away before it hears what is asked.
-  PrivateKeyd keyd("[limits]\nconnections = 8\n");
+  // With every administrator's connection taken keyd turns one away before it hears what is asked.
+  PrivateKeyd keyd;
   ASSERT_TRUE(keyd.start());
   keyd.enrol("alice", "right");
   {
     std::vector<std::unique_ptr<RawClient>> all;
-    for (int i = 0; i < 8; ++i) {
-      all.push_back(std::make_unique<RawClient>(keyd.runtime_dir()));
-      wire::ClientPacket request;
-      request.mutable_table();
-      all.back()->send(request);
-      (void)all.back()->receive();
-    }
+    for (int i = 0; i < 64; ++i) all.push_back(std::make_unique<RawClient>(keyd.runtime_dir(), "admin.sock"));
     const auto result = keyd.keyadm({"user", "disable", "alice"});
     EXPECT_EQ(result.exit_code, 1);
     EXPECT_EQ(result.out, "");
@@ -182,6 +176,15 @@ TEST(AdminRefused, IsNeverTakenForASuccess) {
   }
   for (int i = 0; i < 100 && keyd.keyadm({"health"}).exit_code != 0; ++i) ::usleep(10000);
   EXPECT_THAT(keyd.keyadm({"user", "show", "alice", "-o", "json"}).out, HasSubstr("active"));
+}
+
+TEST(AdminRefused, NotBecauseClientsHaveTakenEveryConnection) {
+  PrivateKeyd keyd("[limits]\nconnections = 8\n");
+  ASSERT_TRUE(keyd.start());
+  std::vector<std::unique_ptr<RawClient>> all;
+  for (int i = 0; i < 16; ++i) all.push_back(std::make_unique<RawClient>(keyd.runtime_dir()));
+  EXPECT_EQ(all.back()->receive_message().refused().code(), wire::REFUSAL_BUSY);
+  EXPECT_EQ(keyd.keyadm({"user", "list"}).exit_code, 0);
 }
 
 TEST(AdminGroup, MembersMayAdminister) {

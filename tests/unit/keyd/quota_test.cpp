@@ -10,7 +10,7 @@ namespace {
 constexpr Quota::Limit kNone{0, 0};
 
 Quota with(Quota::Limit connections, Accounts accounts = {}) {
-  return Quota({connections, kNone, kNone, {1000, 600}}, std::move(accounts));
+  return Quota({connections, kNone, kNone, kNone, {1000, 600}}, std::move(accounts));
 }
 
 std::vector<Charge> take_all(Quota& quota, std::uint32_t uid) {
@@ -77,7 +77,7 @@ TEST(Quota, GivesSubordinateUidsTheOneShareOfTheirOwner) {
 TEST(Quota, TakesNewLimitsWithoutTouchingWhatIsHeld) {
   Quota quota = with({100, 10});
   auto held = take_all(quota, 1);
-  quota.set_limits({Quota::Limit{100, 5}, kNone, kNone, kNone});
+  quota.set_limits({Quota::Limit{100, 5}, kNone, kNone, kNone, kNone});
   EXPECT_FALSE(quota.take(Resource::kConnection, 1));
   while (held.size() > 4) held.pop_back();
   EXPECT_TRUE(quota.take(Resource::kConnection, 1));

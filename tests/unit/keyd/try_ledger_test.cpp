@@ -132,11 +132,37 @@ TEST_F(TryLedgerTest, ToldOnceForEachWait) {
   EXPECT_TRUE(ledger_.first_refusal(kHome, "alice"));
 }
 
+TEST_F(TryLedgerTest, GivesNobodyMoreGuessesWhoFillsItsPairsWithOtherNames) {
+  for (std::uint32_t i = 0; i < TryLedger::kPairsPerSource; ++i)
+    note(ledger_.failed(kStranger, "filler" + std::to_string(i), kStart));
+  const BootTime later = kStart + TryLedger::kLongestForSource;
+  note(ledger_.failed(kStranger, "alice", later));
+  for (int i = 1; i < 12; ++i) note(ledger_.failed(kStranger, "alice", later));
+  EXPECT_GE(ledger_.wait_before(kStranger, "alice", later), 128 * kSecond);
+  EXPECT_GE(ledger_.wait_before(kStranger, "bob", later), 128 * kSecond) << "one more name, the same count";
+}
+
+TEST_F(TryLedgerTest, KeepsPairsForASourceWhereManyUsersAreAtHome) {
+  for (int i = 0; i < 1000; ++i) note(ledger_.succeeded(kHome, "user" + std::to_string(i), kStart));
+  fail(kHome, "alice", 9);
+  EXPECT_EQ(ledger_.wait_before(kHome, "bob", kStart), 0u) << "bob shares alice's count";
+}
+
+TEST_F(TryLedgerTest, ForgetsWhereUsersAreAtHomeLast) {
+  note(ledger_.succeeded(kHome, "alice", kStart));
+  std::vector<TryCount> all = stored_;
+  for (TrySource source = 5000; all.size() < TryLedger::kMaxCounts; ++source)
+    all.push_back({source, "a", 1, false});
+  TryLedger full({}, all, kStart);
+  (void)full.failed(1u << 30, "b", kStart + 1);
+  EXPECT_TRUE(full.succeeded(kHome, "alice", kStart + 1).empty());
+}
+
 TEST_F(TryLedgerTest, BoundsWhatOneSourceAndAllTogetherMakeItHold) {
   for (int i = 0; i < 2000; ++i) note(ledger_.failed(kStranger, "name" + std::to_string(i), kStart));
   std::size_t pairs = 0;
   for (const TryCount& count : stored_) pairs += count.source == kStranger && !count.user.empty();
-  EXPECT_EQ(pairs, TryLedger::kPairsPerSource);
+  EXPECT_EQ(pairs, TryLedger::kPairsPerSource + 1);  // the last for all further names
 
   std::vector<TryCount> all;
   for (TrySource source = 0; source < TryLedger::kMaxCounts; ++source) all.push_back({source, "a", 1, false});
