@@ -129,16 +129,6 @@ TEST_F(Admin, KeepsAnEnrolmentOverARestartAndAKill) {
   EXPECT_EQ(client.wait(), 0);
 }
 
-TEST_F(Admin, TellsHealth) {
-  const auto result = keyd_.keyadm({"health", "-o", "json"});
-  EXPECT_EQ(result.exit_code, 0);
-  const auto json = nlohmann::json::parse(result.out);
-  EXPECT_EQ(json["live"], true);
-  EXPECT_EQ(json["ready"], true);
-  keyd_.stop();
-  EXPECT_EQ(keyd_.keyadm({"health"}).exit_code, 3);
-}
-
 TEST_F(Admin, StrangersAreNotLetIn) {
   if (::getuid() != 0) GTEST_SKIP() << "needs root to become somebody else";
   Forked stranger([&](Forked::Child&) {

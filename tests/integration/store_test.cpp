@@ -53,7 +53,7 @@ class Store : public ::testing::Test {
   PrivateKeyd keyd_{"[daemon]\ntier = \"pidfd\"\n"};
 };
 
-TEST_F(Store, IsFoundAgain) { expect_alice(); }
+TEST_F(Store, IsFoundAgainAfterARestart) { expect_alice(); }
 
 TEST_F(Store, AStateThatKeydDoesNotKnowLetsNobodyIn) {
   ASSERT_TRUE(keyd_.start()) << keyd_.log();

@@ -35,7 +35,7 @@ TEST(AcceptableName, TakesSixtyFourOctetsAndNotOneMore) {
   EXPECT_FALSE(is_acceptable_name(umlauts + "a"));
 }
 
-TEST(AcceptableName, RefusesNothingAtAll) { EXPECT_FALSE(is_acceptable_name("")); }
+TEST(AcceptableName, RefusesAnEmptyName) { EXPECT_FALSE(is_acceptable_name("")); }
 
 TEST(AcceptableName, RefusesWhatLooksLikeAnOption) {
   EXPECT_FALSE(is_acceptable_name("-f"));

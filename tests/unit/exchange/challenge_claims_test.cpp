@@ -97,11 +97,8 @@ void expect_a_hash_function(wire::Transform t) {
   EXPECT_TRUE(converse({.choice = t == wire::TRANSFORM_HMAC_SHA256 ? modern() : historic(t)}).both_done());
 }
 
-TEST(ChallengeClaims, Claim4TheTransformIsAHash) {
-  expect_a_hash_function(wire::TRANSFORM_MD5);
-  expect_a_hash_function(wire::TRANSFORM_HMAC_SHA256);
-}
-TEST(ChallengeClaims, Claim15TheSameOfTheSystem) { expect_a_hash_function(wire::TRANSFORM_MD5); }
+TEST(ChallengeClaims, Claim4TheTransformIsAHash) { expect_a_hash_function(wire::TRANSFORM_MD5); }
+TEST(ChallengeClaims, Claim15TheSameOfTheSystem) { expect_a_hash_function(wire::TRANSFORM_HMAC_SHA256); }
 
 void expect_keyed_md5(wire::Transform t, const char* key1) {
   // The sample's first case; both readings of "keyed MD5" are there by name.
@@ -130,7 +127,7 @@ void expect_symmetric_encryption(std::uint32_t keys) {
 }
 
 TEST(ChallengeClaims, Claim6TheFirstKeyEncryptsSymmetrically) { expect_symmetric_encryption(1); }
-TEST(ChallengeClaims, Claim17TheSameOfTheSystem) { expect_symmetric_encryption(1); }
+TEST(ChallengeClaims, Claim17TheSameOfTheSystem) { expect_symmetric_encryption(2); }
 
 TEST(ChallengeClaims, Claim8NumbersOfSixteenBits) {
   for (const std::uint32_t keys : {1u, 2u}) {

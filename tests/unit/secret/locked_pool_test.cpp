@@ -232,7 +232,7 @@ TEST_F(LockedPoolTest, KeepsBlocksApartAndWholeOverLongUse) {
   EXPECT_EQ(child.wait(), 0);
 }
 
-TEST_F(LockedPoolTest, IgnoresNothingGivenBack) {
+TEST_F(LockedPoolTest, IgnoresANullBlockGivenBack) {
   const std::size_t before = pool_.in_use();
   pool_.release(nullptr, 64);
   EXPECT_EQ(pool_.in_use(), before);
