@@ -13,6 +13,7 @@
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/sanitizers.h"
 
 namespace keyd::testing {
 namespace {
@@ -23,9 +24,7 @@ using Clock = std::chrono::steady_clock;
 class ClockJump : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-#ifdef KEYD_SANITIZED
-    GTEST_SKIP() << "a preloaded library and a sanitizer's do not go together";
-#endif
+    if (kSanitized) GTEST_SKIP() << "a preloaded library and a sanitizer's do not go together";
     keyd_.start_under({"/usr/bin/env", "LD_PRELOAD=" KEYD_SHIFTED_CLOCK, "KEYD_TEST_CLOCK=" + clock()});
     ASSERT_TRUE(keyd_.start()) << keyd_.log();
     keyd_.enrol("alice", "right");

@@ -10,6 +10,7 @@
 
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
+#include "tests/support/sanitizers.h"
 
 namespace keyd::testing {
 namespace {
@@ -108,9 +109,7 @@ TEST_F(ScarceResources, With64DescriptorsItServesAFewTellsTheOthersAndRecovers) 
 }
 
 TEST_F(ScarceResources, WithLittleMemoryItServesOrDoesNotStart) {
-#ifdef KEYD_SANITIZED
-  GTEST_SKIP() << "a sanitizer needs more address space than there is";
-#endif
+  if (kSanitized) GTEST_SKIP() << "a sanitizer needs more address space than there is";
   prepare();
   EXPECT_GT(starts_below("--as=", {8192, 16384, 20480, 24576, 28672, 30720, 32768, 34816, 36864, 38912, 40960,
                                    45056, 49152, 65536, 98304, 131072, 196608, 262144, 524288}),

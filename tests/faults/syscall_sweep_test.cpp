@@ -12,6 +12,7 @@
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/sanitizers.h"
 
 namespace keyd::testing {
 namespace {
@@ -27,9 +28,7 @@ constexpr const char* kLooking[] = {"openat", "pread64", "fcntl", "mkdir", "newf
 class SyscallSweep : public ::testing::Test {
  protected:
   void SetUp() override {
-#ifdef KEYD_SANITIZED
-    GTEST_SKIP() << "a sanitizer's own calls are among those that are swept";
-#endif
+    if (kSanitized) GTEST_SKIP() << "a sanitizer's own calls are among those that are swept";
     if (!fs::exists("/usr/bin/strace")) GTEST_SKIP() << "needs strace";
     if (run({"/usr/bin/strace", "-o", "/dev/null", "/bin/true"}).exit_code != 0)
       GTEST_SKIP() << "needs the right to trace";

@@ -16,7 +16,7 @@
 
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
-#include "tests/unit/support/sanitizers.h"
+#include "tests/support/sanitizers.h"
 
 namespace keyd::testing {
 namespace {
@@ -385,7 +385,7 @@ TEST_F(Session, TheCxxFaceDoesTheSame) {
 }
 
 TEST_F(Session, OutOfLockedMemoryIsARefusalAndNotTheEndOfKeyd) {
-  if (!test::kMlockWorks) GTEST_SKIP() << "a sanitizer has replaced mlock(2): memory never runs out";
+  if (!kMlockWorks) GTEST_SKIP() << "a sanitizer has replaced mlock(2): memory never runs out";
   keyd_.set_credential("alice", "large", std::string(60000, 'v'));
   keyd_.stop();  // a pool that has grown for the setting would be large enough
   ASSERT_TRUE(keyd_.start());

@@ -16,9 +16,9 @@
 #include "core/crypto/aead.h"
 #include "core/exchange/secure_channel.h"
 #include "core/secret/secret.h"
+#include "tests/support/sanitizers.h"
 #include "tests/unit/support/child.h"
 #include "tests/unit/support/octets.h"
-#include "tests/unit/support/sanitizers.h"
 
 namespace keyd::crypto {
 namespace {
@@ -132,10 +132,10 @@ Found search(const std::vector<Needle>& needles) {
   return found;
 }
 
-class AeadMemory : public testing::Test {
+class AeadMemory : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!test::kMlockWorks) GTEST_SKIP() << "a sanitizer keeps copies of its own";
+    if (!testing::kMlockWorks) GTEST_SKIP() << "a sanitizer keeps copies of its own";
     for (std::size_t i = 0; i < kAeadKeySize; ++i) key_.reveal()[i] = static_cast<std::uint8_t>(i * 37 + 11);
     needles_ = needles_of(key_);
   }

@@ -10,8 +10,8 @@
 #include <string>
 
 #include "core/kernel/proc_file.h"
+#include "tests/support/sanitizers.h"
 #include "tests/unit/support/child.h"
-#include "tests/unit/support/sanitizers.h"
 
 namespace keyd::kernel {
 namespace {
@@ -47,7 +47,7 @@ TEST(DropAllCapabilities, CannotBeUndone) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, to have something to lose";
   // Capabilities are a thread's own: ThreadSanitizer's thread keeps its, may change its ids where ours may
   // not, and the C library takes such a difference for the end of the process.
-  if (test::kHasOwnThread) GTEST_SKIP() << "the sanitizer has a thread of its own in this process";
+  if (testing::kHasOwnThread) GTEST_SKIP() << "the sanitizer has a thread of its own in this process";
   test::Child child([] {
     if (!drop_all_capabilities()) return 10;
     return ::setresuid(65534, 65534, 65534) == 0 || ::setgroups(0, nullptr) == 0 ? 11 : 0;

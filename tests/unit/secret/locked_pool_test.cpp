@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "core/base/bytes.h"
+#include "tests/support/sanitizers.h"
 #include "tests/unit/support/child.h"
-#include "tests/unit/support/sanitizers.h"
 
 namespace keyd::secret {
 namespace {
@@ -25,7 +25,7 @@ using Block = std::pair<void*, std::size_t>;
 
 constexpr std::size_t kLinks = 2 * sizeof(void*);  // at the start of a free block
 
-class LockedPoolTest : public testing::Test {
+class LockedPoolTest : public ::testing::Test {
  protected:
   std::uint8_t* take(std::size_t size) {
     void* const block = pool_.allocate(size);
@@ -242,15 +242,15 @@ TEST_F(LockedPoolTest, LiesInPagesThatAreLockedNotDumpedAndWipedOnFork) {
   const std::uint8_t* const small = take(1);
   const std::uint8_t* const large = take(LockedPool::kLargestBlock);
   for (const std::uint8_t* const at : {small, large, large + LockedPool::kLargestBlock - 1}) {
-    EXPECT_THAT(flags_of(at), testing::IsSupersetOf({"dd", "wf"}));
-    if (test::kMlockWorks) {
-      EXPECT_THAT(flags_of(at), testing::Contains("lo"));
+    EXPECT_THAT(flags_of(at), ::testing::IsSupersetOf({"dd", "wf"}));
+    if (testing::kMlockWorks) {
+      EXPECT_THAT(flags_of(at), ::testing::Contains("lo"));
     }
   }
 }
 
 TEST_F(LockedPoolTest, LocksMoreMemoryWhenItNeedsMore) {
-  if (!test::kMlockWorks) GTEST_SKIP() << "a sanitizer makes mlock(2) do nothing";
+  if (!testing::kMlockWorks) GTEST_SKIP() << "a sanitizer makes mlock(2) do nothing";
   // In a child, whose pool is new: what this process's other tests have locked does not count.
   test::Child child([] {
     const std::size_t before = locked_now();
@@ -268,7 +268,7 @@ TEST_F(LockedPoolTest, LocksMoreMemoryWhenItNeedsMore) {
 }
 
 TEST_F(LockedPoolTest, RefusesMemoryThatCannotBeLocked) {
-  if (!test::kMlockWorks) GTEST_SKIP() << "a sanitizer makes mlock(2) do nothing";
+  if (!testing::kMlockWorks) GTEST_SKIP() << "a sanitizer makes mlock(2) do nothing";
   test::Child child([] {
     // Root's CAP_IPC_LOCK overrides the limit: become nobody first.
     const rlimit none{0, 0};
@@ -291,7 +291,7 @@ TEST_F(LockedPoolTest, ShowsAChildZerosAndGivesItAPoolOfItsOwn) {
     auto* const own = static_cast<std::uint8_t*>(pool_.allocate(4096));
     if (!all_zero(own, 4096) || own == secret) return 11;
     const auto flags = flags_of(own);
-    if (test::kMlockWorks && std::ranges::find(flags, "lo") == flags.end()) return 12;
+    if (testing::kMlockWorks && std::ranges::find(flags, "lo") == flags.end()) return 12;
     std::fill_n(own, 4096, std::uint8_t{1});
     pool_.release(own, 4096);
     return 0;

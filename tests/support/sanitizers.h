@@ -1,5 +1,5 @@
-// What a sanitizer takes away from a test: ASan and TSan replace mlock(2) by nothing, and TSan has a thread
-// of its own in every process.
+// What a sanitizer takes away from a test: ASan and TSan replace mlock(2) by nothing, make calls and maps of
+// their own, and TSan has a thread of its own in every process.
 #pragma once
 
 #if defined(__has_feature)
@@ -14,17 +14,18 @@
 #define KEYD_TEST_SANITIZED 1
 #endif
 
-namespace keyd::test {
+namespace keyd::testing {
 
 #ifdef KEYD_TEST_SANITIZED
-inline constexpr bool kMlockWorks = false;
+inline constexpr bool kSanitized = true;
 #else
-inline constexpr bool kMlockWorks = true;
+inline constexpr bool kSanitized = false;
 #endif
+inline constexpr bool kMlockWorks = !kSanitized;
 #if defined(KEYD_TEST_THREAD_SANITIZED) || defined(__SANITIZE_THREAD__)
 inline constexpr bool kHasOwnThread = true;
 #else
 inline constexpr bool kHasOwnThread = false;
 #endif
 
-}  // namespace keyd::test
+}  // namespace keyd::testing
