@@ -43,9 +43,7 @@ bool is_soak() {
   return value != nullptr && std::string_view(value) == "1";
 }
 
-std::string lenient_config(const std::string& more) {
-  return "[session]\npending_deadline = 600\n" + (kUnlimitedTries + more);
-}
+std::string lenient_config(const std::string& more) { return kUnlimitedPending + (kUnlimitedTries + more); }
 std::string config_without_events() { return lenient_config("[daemon]\ntier = \"pidfd\"\n"); }
 
 std::ostream& operator<<(std::ostream& out, const Standing& standing) {

@@ -29,4 +29,10 @@ tries_per_source = 1000000
 tries_per_user = 1000000
 )";
 
+// For those that take their time over an exchange.
+inline constexpr const char* kUnlimitedPending = R"(
+[session]
+pending_deadline = 600
+)";
+
 }  // namespace keyd::testing
