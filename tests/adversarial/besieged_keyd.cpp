@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 #include <iterator>
 #include <ostream>
 
-#include "core/base/clock.h"
+#include "tests/support/descriptors.h"
+#include "tests/support/eventually.h"
 #include "tests/support/raw_client.h"
 #include "tests/support/wide_limits.h"
 
@@ -133,23 +133,14 @@ void BesiegedKeyd::expect_honest_client_served() {
 
 void BesiegedKeyd::accept_descriptors() {
   expect_honest_client_served();
-  descriptors_before_ = descriptors();
+  descriptors_before_ = descriptors_of(keyd_.pid());
 }
 
 void BesiegedKeyd::expect_no_descriptor_kept() {
-  const BootTime deadline = boot_now() + 5 * kSecond;
-  long held = descriptors();
-  while (held > descriptors_before_ && boot_now() < deadline) {
-    ::usleep(1000);
-    held = descriptors();
-  }
-  EXPECT_LE(held, descriptors_before_) << "keyd keeps descriptors of those who attacked it";
+  std::size_t held = 0;
+  EXPECT_TRUE(eventually([&] { return (held = descriptors_of(keyd_.pid())) <= descriptors_before_; }, 5))
+      << "keyd keeps descriptors of those who attacked it: " << held << " instead of " << descriptors_before_;
   descriptors_before_ = std::max(descriptors_before_, held);  // said once is enough
-}
-
-long BesiegedKeyd::descriptors() const {
-  return std::distance(std::filesystem::directory_iterator("/proc/" + std::to_string(keyd_.pid()) + "/fd"),
-                       {});
 }
 
 }  // namespace keyd::testing

@@ -56,11 +56,10 @@ class BesiegedKeyd : public ::testing::Test {
   void expect_complete_only(pid_t process, const Standing* before);
   void expect_honest_client_served();
   void expect_no_descriptor_kept();
-  [[nodiscard]] long descriptors() const;
 
   std::unique_ptr<Forked> honest_;
   keyclient_t* table_ = nullptr;  // reads the task table
-  long descriptors_before_ = 0;
+  std::size_t descriptors_before_ = 0;
 };
 
 }  // namespace keyd::testing

@@ -5,14 +5,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <memory>
 
-#include "core/base/clock.h"
 #include "core/wire/message_codec.h"
 #include "tests/adversarial/hostile_keyd.h"
+#include "tests/support/descriptors.h"
+#include "tests/support/eventually.h"
 
 namespace keyd::testing {
 namespace {
@@ -126,14 +126,13 @@ class HostileExchange : public ::testing::Test {
 
   // All calls under one attack: none succeeds.
   void expect_disbelieved(const char* name, const Attack& change, std::uint32_t timeout_ms = 5000) {
-    const long before = own_descriptors();
+    const std::size_t before = descriptors_of();
     for (const Exposed& exposed : kExposed) {
       SCOPED_TRACE(std::string(name) + " in place of " + exposed.name);
       EXPECT_NE(expose(exposed, change, timeout_ms), KEYCLIENT_OK);
     }
-    const BootTime deadline = boot_now() + 5 * kSecond;
-    while (own_descriptors() > before && boot_now() < deadline) ::usleep(1000);
-    EXPECT_LE(own_descriptors(), before) << "the client keeps what it was sent";
+    EXPECT_TRUE(eventually([&] { return descriptors_of() <= before; }))
+        << "the client keeps what it was sent";
   }
 
   static Bytes encoded(const std::function<void(wire::ServerPacket&)>& fill) {
@@ -267,14 +266,12 @@ TEST_F(HostileExchange, AnAnswerThatDoesNotComeIsADeadline) {
 }
 
 TEST_F(HostileExchange, DescriptorsThatComeAlongAreNotKept) {
-  const long before = own_descriptors();
+  const std::size_t before = descriptors_of();
   for (const Exposed& exposed : kExposed) {
     SCOPED_TRACE(exposed.name);
     EXPECT_EQ(expose(exposed, [](Move& move) { move.descriptors.assign(20, STDIN_FILENO); }), KEYCLIENT_OK);
   }
-  const BootTime deadline = boot_now() + 5 * kSecond;
-  while (own_descriptors() > before && boot_now() < deadline) ::usleep(1000);
-  EXPECT_LE(own_descriptors(), before);
+  EXPECT_TRUE(eventually([&] { return descriptors_of() <= before; }));
 }
 
 TEST_F(HostileExchange, AnAnswerThatComesTwiceIsNotTheNextQuestions) {

@@ -197,6 +197,4 @@ bool is_printable(const std::string& line) {
   return line.find("\u202e") == std::string::npos;
 }
 
-long own_descriptors() { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); }
-
 }  // namespace keyd::testing

@@ -72,7 +72,5 @@ class HostileKeyd {
 
 // Whether a line for people has nothing in it that a terminal would obey.
 bool is_printable(const std::string& line);
-// Descriptors of this process.
-long own_descriptors();
 
 }  // namespace keyd::testing

@@ -15,12 +15,13 @@
 #include <cstring>
 #include <thread>
 
-#include "core/base/clock.h"
 #include "core/kernel/memfd.h"
 #include "core/table/table_writer.h"
 #include "core/wire/message_codec.h"
 #include "tests/adversarial/besieged_keyd.h"
 #include "tests/adversarial/hostile_keyd.h"
+#include "tests/support/descriptors.h"
+#include "tests/support/eventually.h"
 
 namespace keyd::testing {
 namespace {
@@ -162,16 +163,14 @@ TEST_F(HostileTable, WhatIsNoTableIsNotTakenForOne) {
     SCOPED_TRACE(wrong.name);
     const UniqueFd descriptor = wrong.make();
     give(descriptor.get(), wrong.size);
-    const long before = own_descriptors();
+    const std::size_t before = descriptors_of();
     for (const Lookup& lookup : kLookups) {
       keyclient_t* const client = open();
       EXPECT_NE(lookup(client), KEYCLIENT_OK) << &lookup - kLookups;
       EXPECT_TRUE(is_printable(keyclient_error()));
       keyclient_close(client);
     }
-    const BootTime deadline = boot_now() + 5 * kSecond;
-    while (own_descriptors() > before && boot_now() < deadline) ::usleep(1000);
-    EXPECT_LE(own_descriptors(), before);
+    EXPECT_TRUE(eventually([&] { return descriptors_of() <= before; }));
   }
 }
 

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <map>
 
+#include "tests/support/content.h"
 #include "tests/support/private_keyd.h"
 
 namespace keyd::testing {
@@ -93,9 +94,7 @@ Picture picture_of(const std::string& directory) {
       line += std::to_string(part) + " ";
     }
     if (S_ISLNK(st.st_mode)) line += fs::read_symlink(entry.path()).string();
-    if (!S_ISREG(st.st_mode)) continue;
-    std::ifstream file(entry.path(), std::ios::binary);
-    line.append(std::istreambuf_iterator<char>(file), {});
+    if (S_ISREG(st.st_mode)) line += content_of(entry.path());
   }
   return picture;
 }

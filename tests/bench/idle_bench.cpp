@@ -11,6 +11,8 @@
 #include <thread>
 
 #include "tests/bench/keyd_under_load.h"
+#include "tests/support/descriptors.h"
+#include "tests/support/eventually.h"
 #include "tests/support/forked.h"
 
 namespace keyd::bench {
@@ -77,15 +79,6 @@ class Crowd {
   bool there_ = false;
 };
 
-// Half a minute at most.
-bool come_true(const std::function<bool()>& condition) {
-  for (int i = 0; i < 3000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return false;
-}
-
 // Times of kOther's visits.
 std::vector<double> visits(const testing::PrivateKeyd& keyd) {
   return as_uid(kOther, [&] {
@@ -110,14 +103,15 @@ void OtherClientBeside(benchmark::State& state) {
   const auto idle = static_cast<int>(state.range(0)), half_sent = static_cast<int>(state.range(1));
   for (auto _ : state) {
     const auto keyd = started_keyd();
-    const std::size_t descriptors = descriptors_of(keyd->pid());
+    const std::size_t descriptors = testing::descriptors_of(keyd->pid());
     report_visits(state, "unloaded_", visits(*keyd));
     const std::size_t dirty = private_dirty(keyd->pid());
     {
       const Crowd crowd(*keyd, idle, half_sent);
       // keyadm's last connection may have been among those counted.
       const auto all = descriptors + static_cast<std::size_t>(idle + 2 * half_sent) - 4;
-      if (!crowd.there() || !come_true([&] { return descriptors_of(keyd->pid()) >= all; })) {
+      if (!crowd.there() ||
+          !testing::eventually([&] { return testing::descriptors_of(keyd->pid()) >= all; }, 30)) {
         state.SkipWithError("the crowd did not get in");
         return;
       }
@@ -129,9 +123,11 @@ void OtherClientBeside(benchmark::State& state) {
       state.counters["idle_cpu_percent"] = (cpu_seconds(keyd->pid()) - cpu) / 2 * 100;
       report_visits(state, "", visits(*keyd));
     }
-    const bool back = come_true([&] { return descriptors_of(keyd->pid()) <= descriptors; });
+    const bool back =
+        testing::eventually([&] { return testing::descriptors_of(keyd->pid()) <= descriptors; }, 30);
     state.counters["descriptors_left"] =
-        back ? 0 : static_cast<double>(descriptors_of(keyd->pid())) - static_cast<double>(descriptors);
+        back ? 0
+             : static_cast<double>(testing::descriptors_of(keyd->pid())) - static_cast<double>(descriptors);
   }
 }
 

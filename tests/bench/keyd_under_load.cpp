@@ -82,10 +82,6 @@ std::size_t memory_of(pid_t process, const std::string& what) {
 std::size_t private_dirty(pid_t process) {
   return field("/proc/" + std::to_string(process) + "/smaps_rollup", "Private_Dirty");
 }
-std::size_t descriptors_of(pid_t process) {
-  const std::filesystem::directory_iterator all("/proc/" + std::to_string(process) + "/fd");
-  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
-}
 
 // ---- a client ---------------------------------------------------------------------------------------------
 

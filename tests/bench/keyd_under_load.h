@@ -30,7 +30,6 @@ std::unique_ptr<testing::PrivateKeyd> started_keyd(const std::string& more = {})
 double cpu_seconds(pid_t process);                              // of all its threads
 std::size_t memory_of(pid_t process, const std::string& what);  // octets: "VmRSS", "VmHWM"
 std::size_t private_dirty(pid_t process);                       // octets
-std::size_t descriptors_of(pid_t process);
 
 // A client that does nothing but exchanges: its buffers are made before.
 class ExchangeClient {

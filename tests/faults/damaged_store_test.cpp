@@ -12,6 +12,7 @@
 #include <map>
 
 #include "tests/faults/store_operations.h"
+#include "tests/support/content.h"
 #include "tests/support/forked.h"
 
 namespace keyd::testing {
@@ -22,10 +23,6 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 namespace fs = std::filesystem;
 
-std::string content_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 void put(const std::string& path, const std::string& content) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
   ::chmod(path.c_str(), 0600);

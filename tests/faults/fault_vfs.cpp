@@ -10,10 +10,11 @@
 
 #include <cstring>
 #include <fstream>
-#include <iterator>
 #include <map>
 #include <string>
 #include <vector>
+
+#include "tests/support/content.h"
 
 namespace keyd::testing {
 namespace {
@@ -73,11 +74,6 @@ struct FaultFile {
 };
 FaultFile& ours(sqlite3_file* file) { return *reinterpret_cast<FaultFile*>(file); }
 const sqlite3_io_methods& methods_of(sqlite3_file* file) { return *ours(file).real()->pMethods; }
-
-std::string content_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 void die() {
   ::kill(::getpid(), SIGKILL);

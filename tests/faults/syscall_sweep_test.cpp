@@ -7,8 +7,8 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 
+#include "tests/support/content.h"
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
@@ -63,9 +63,7 @@ class SyscallSweep : public ::testing::Test {
   std::string file(const std::string& name) { return keyd_.state_dir() + "/" + name; }
   // Whether the last run came to the call that was to go wrong.
   bool was_hit() {
-    std::ifstream in(trace());
-    const std::string text{std::istreambuf_iterator<char>(in), {}};
-    return keyd_.exit_code() == 128 + SIGKILL || text.find("INJECTED") != std::string::npos;
+    return keyd_.exit_code() == 128 + SIGKILL || content_of(trace()).find("INJECTED") != std::string::npos;
   }
   bool authenticates(const std::string& password) {
     Forked client([&](Forked::Child&) {

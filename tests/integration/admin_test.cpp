@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/eventually.h"
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
@@ -164,7 +165,7 @@ TEST(AdminRefused, IsNeverTakenForASuccess) {
     EXPECT_EQ(result.out, "");
     EXPECT_THAT(result.err, HasSubstr("too many connections"));
   }
-  for (int i = 0; i < 100 && keyd.keyadm({"health"}).exit_code != 0; ++i) ::usleep(10000);
+  EXPECT_TRUE(eventually([&] { return keyd.keyadm({"health"}).exit_code == 0; }));
   EXPECT_THAT(keyd.keyadm({"user", "show", "alice", "-o", "json"}).out, HasSubstr("active"));
 }
 

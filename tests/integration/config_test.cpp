@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/content.h"
 #include "tests/support/private_keyd.h"
 
 namespace keyd::testing {
@@ -77,9 +78,7 @@ TEST(ConfigFile, TheAuditLogCanHaveAFileOfItsOwn) {
   PrivateKeyd keyd("[audit]\nfile = \"" + file + "\"\n");
   ASSERT_TRUE(keyd.start());
   keyd.enrol("alice", "right");
-  std::ifstream audit(file);
-  const std::string text((std::istreambuf_iterator<char>(audit)), {});
-  EXPECT_THAT(text, HasSubstr("audit admin.user-add user=\"alice\""));
+  EXPECT_THAT(content_of(file), HasSubstr("audit admin.user-add user=\"alice\""));
   EXPECT_EQ(keyd.log().find("admin.user-add"), std::string::npos);
 }
 

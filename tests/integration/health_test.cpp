@@ -12,6 +12,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/eventually.h"
 #include "tests/support/private_keyd.h"
 
 namespace keyd::testing {
@@ -75,8 +76,8 @@ pid_t thread_of(pid_t process, const std::string& name) {
 TEST(Health, OfAKeydWhoseStoreHangsIsLiveButNotReady) {
   PrivateKeyd keyd;
   ASSERT_TRUE(keyd.start()) << keyd.log();
-  const pid_t thread = thread_of(keyd.pid(), "keyd-store");
-  ASSERT_NE(thread, 0);
+  pid_t thread = 0;  // it gives itself its name
+  ASSERT_TRUE(eventually([&] { return (thread = thread_of(keyd.pid(), "keyd-store")) != 0; }));
   // The store's thread alone is held, as a dead disk would hold it.
   if (::ptrace(PTRACE_SEIZE, thread, nullptr, nullptr) != 0)
     GTEST_SKIP() << "needs the right to trace keyd: " << std::strerror(errno);

@@ -5,11 +5,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <chrono>
-#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/descriptors.h"
+#include "tests/support/eventually.h"
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
@@ -26,25 +26,6 @@ bool as_uid(uid_t uid, const std::function<bool()>& body) {
     return body() ? 0 : 1;
   });
   return other.wait() == 0;
-}
-
-std::size_t open_descriptors(pid_t pid) {
-  std::size_t count = 0;
-  for ([[maybe_unused]] const auto& entry :
-       std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd")) {
-    ++count;
-  }
-  return count;
-}
-
-bool wait_until(const std::function<bool()>& condition, double seconds = 10) {
-  using Clock = std::chrono::steady_clock;
-  const auto deadline = Clock::now() + std::chrono::duration<double>(seconds);
-  while (!condition()) {
-    if (Clock::now() > deadline) return false;
-    ::usleep(10000);
-  }
-  return true;
 }
 
 bool logs_in(const PrivateKeyd& keyd, const std::string& user, const std::string& password) {
@@ -139,7 +120,7 @@ TEST_F(Limits, CountsSurviveAKillAndTheAdministratorLiftsThem) {
   start(keyd);
   for (int i = 0; i < 6; ++i) {
     (void)logs_in(keyd, "alice", "wrong");
-    ASSERT_TRUE(wait_until([&] { return i < 4 || refusal_at_start(keyd, "alice") == 0; }, 20));
+    ASSERT_TRUE(eventually([&] { return i < 4 || refusal_at_start(keyd, "alice") == 0; }, 20));
   }
   keyd.kill();
   ASSERT_TRUE(keyd.start()) << keyd.log();
@@ -202,7 +183,7 @@ TEST_F(Limits, WhoAsksNothingIsTurnedOutAndASessionIsNot) {
 TEST_F(Limits, WhoDoesNotReadItsAnswersIsTurnedOutAndItsMemoryGivenBack) {
   PrivateKeyd keyd("[limits]\nidle_deadline = 1\n");
   start(keyd);
-  const std::size_t before = open_descriptors(keyd.pid());
+  const std::size_t before = descriptors_of(keyd.pid());
   RawClient raw(keyd.runtime_dir());
   ASSERT_TRUE(raw.start(RawClient::choice("alice")) && raw.prove("right"));
   wire::SessionRequest echo;
@@ -217,7 +198,7 @@ TEST_F(Limits, WhoDoesNotReadItsAnswersIsTurnedOutAndItsMemoryGivenBack) {
     if (::send(raw.descriptor(), octets.data(), octets.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) break;
   }
   EXPECT_TRUE(keyd.wait_for_state(::getpid(), "REVOKED", 10));
-  EXPECT_TRUE(wait_until([&] { return open_descriptors(keyd.pid()) <= before + 1; }));  // its pidfd lingers
+  EXPECT_TRUE(eventually([&] { return descriptors_of(keyd.pid()) <= before + 1; }));  // its pidfd lingers
 }
 
 TEST_F(Limits, LargeAnswersAreReadOneAfterTheOther) {
@@ -273,7 +254,7 @@ TEST_F(Limits, DescriptorsThatNobodyTakesStayChargedToTheirReceiver) {
     return raw.receive_message().has_table();
   }));
   // Once they are taken, or their receivers gone, everything is as before.
-  EXPECT_TRUE(as_uid(kStranger, [&] { return wait_until([&] { return logs_in(keyd, "alice", "right"); }); }));
+  EXPECT_TRUE(as_uid(kStranger, [&] { return eventually([&] { return logs_in(keyd, "alice", "right"); }); }));
 }
 
 // ---- shares
@@ -282,7 +263,7 @@ TEST_F(Limits, DescriptorsThatNobodyTakesStayChargedToTheirReceiver) {
 TEST_F(Limits, OneUidsConnectionsLeaveRoomForAnothers) {
   PrivateKeyd keyd("[limits]\nconnections = 256\nconnections_per_uid = 256\n");
   start(keyd);
-  const std::size_t before = open_descriptors(keyd.pid());
+  const std::size_t before = descriptors_of(keyd.pid());
   {
     Forked flood([&](Forked::Child& child) {
       if (::setresuid(kStranger, kStranger, kStranger) != 0) return 99;
@@ -295,7 +276,7 @@ TEST_F(Limits, OneUidsConnectionsLeaveRoomForAnothers) {
     ASSERT_EQ(flood.hear(), "busy");
     for (int i = 0; i < 100; ++i) ASSERT_TRUE(as_uid(kUser, [&] { return logs_in(keyd, "alice", "right"); }));
   }
-  EXPECT_TRUE(wait_until([&] { return open_descriptors(keyd.pid()) <= before + 1; }));
+  EXPECT_TRUE(eventually([&] { return descriptors_of(keyd.pid()) <= before + 1; }));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "core/kernel/pidfd.h"
+#include "tests/support/eventually.h"
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
@@ -44,6 +45,12 @@ class Lookup : public ::testing::Test {
   }
   keyclient_status by_pid(pid_t pid) {
     return keyclient_lookup_pid(client_, static_cast<std::uint32_t>(pid), &who_);
+  }
+  // What look-ups say when they no longer say this; this, if they go on to.
+  keyclient_status answer_after(keyclient_status present, pid_t pid) {
+    keyclient_status status = present;
+    (void)eventually([&] { return (status = by_pid(pid)) != present; });
+    return status;
   }
 
   PrivateKeyd keyd_;
@@ -148,19 +155,11 @@ TEST_F(Lookup, ADeadKeydsTableCountsForNothing) {
   const auto process = authenticated();
   ASSERT_EQ(by_pid(process->pid()), KEYCLIENT_OK);
   keyd_.kill();
-  keyclient_status status = KEYCLIENT_OK;
-  for (int i = 0; i < 60 && status == KEYCLIENT_OK; ++i) {  // the heartbeat is valid for 3 s
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    status = by_pid(process->pid());
-  }
-  EXPECT_EQ(status, KEYCLIENT_UNKNOWN);
+  EXPECT_EQ(answer_after(KEYCLIENT_OK, process->pid()), KEYCLIENT_UNKNOWN);  // the heartbeat is valid for 3 s
   ASSERT_TRUE(keyd_.start());
-  for (int i = 0; i < 100 && status == KEYCLIENT_UNKNOWN;
-       ++i) {  // look-ups find the new table without waiting for it
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    status = by_pid(process->pid());
-  }
-  EXPECT_EQ(status, KEYCLIENT_NOT_AUTHENTICATED) << "a new keyd knows nobody";
+  // Look-ups find the new table without waiting for it.
+  EXPECT_EQ(answer_after(KEYCLIENT_UNKNOWN, process->pid()), KEYCLIENT_NOT_AUTHENTICATED)
+      << "a new keyd knows nobody";
   const auto another = authenticated();
   EXPECT_EQ(by_pid(another->pid()), KEYCLIENT_OK) << "the handle did not find the new table";
 }
@@ -169,17 +168,13 @@ TEST_F(Lookup, NeverWaitsForAKeydThatDoesNotMove) {
   const auto process = authenticated();
   ASSERT_EQ(by_pid(process->pid()), KEYCLIENT_OK);
   ASSERT_EQ(::kill(keyd_.pid(), SIGSTOP), 0);
-  std::this_thread::sleep_for(std::chrono::milliseconds(3500));
+  ASSERT_EQ(answer_after(KEYCLIENT_OK, process->pid()), KEYCLIENT_UNKNOWN);
   // A keyd that is stopped takes connections and answers none: 1000 look-ups that each waited for it, for the
   // shortest while, would take longer than the test may.
   for (int i = 0; i < 1000; ++i) ASSERT_EQ(by_pid(process->pid()), KEYCLIENT_UNKNOWN);
   ASSERT_EQ(::kill(keyd_.pid(), SIGCONT), 0);
-  keyclient_status status = KEYCLIENT_UNKNOWN;
-  for (int i = 0; i < 100 && status == KEYCLIENT_UNKNOWN; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    status = by_pid(process->pid());
-  }
-  EXPECT_EQ(status, KEYCLIENT_OK) << "its record was true all the time";
+  EXPECT_EQ(answer_after(KEYCLIENT_UNKNOWN, process->pid()), KEYCLIENT_OK)
+      << "its record was true all the time";
 }
 
 TEST_F(Lookup, AStoppedKeydsTableCountsForNothingAfterItsHeartbeat) {

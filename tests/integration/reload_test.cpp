@@ -13,11 +13,12 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "core/base/unique_fd.h"
+#include "tests/support/content.h"
+#include "tests/support/eventually.h"
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
@@ -28,23 +29,10 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-std::string text_of_file(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 std::size_t count(const std::string& text, const std::string& what) {
   std::size_t n = 0;
   for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++n;
   return n;
-}
-
-bool within(double seconds, const std::function<bool()>& holds) {
-  for (double waited = 0; waited < seconds; waited += 0.02) {
-    if (holds()) return true;
-    ::usleep(20000);
-  }
-  return holds();
 }
 
 class Reload : public ::testing::Test {
@@ -58,7 +46,7 @@ class Reload : public ::testing::Test {
     const std::size_t before = count(keyd_.log(), event);
     std::ofstream(keyd_.config_file()) << config;
     ::kill(keyd_.pid(), SIGHUP);
-    ASSERT_TRUE(within(10, [&] { return count(keyd_.log(), event) > before; })) << keyd_.log();
+    ASSERT_TRUE(eventually([&] { return count(keyd_.log(), event) > before; })) << keyd_.log();
   }
   nlohmann::json health() { return nlohmann::json::parse(keyd_.keyadm({"health", "-o", "json"}).out); }
   PrivateKeyd keyd_;
@@ -96,7 +84,7 @@ TEST_F(Reload, ShortensThePlanOfAnExecThatIsAnnouncedLater) {
   wire::SessionRequest plan;
   plan.mutable_plan_exec()->set_random(std::string(32, 'r'));
   ASSERT_TRUE(raw.ask(plan));
-  EXPECT_TRUE(within(8, [&] { return keyd_.log().find("plan-expired") != std::string::npos; }))
+  EXPECT_TRUE(eventually([&] { return keyd_.log().find("plan-expired") != std::string::npos; }, 8))
       << keyd_.log();
 }
 
@@ -127,7 +115,7 @@ TEST_F(Reload, ChangesTheLimits) {
     request.mutable_table();
     return raw.send(request) && raw.receive_message().has_table();
   };
-  ASSERT_TRUE(within(5, [&] { return health()["connections"] == 1; }));
+  ASSERT_TRUE(eventually([&] { return health()["connections"] == 1; }, 5));
   RawClient one(keyd_.runtime_dir()), two(keyd_.runtime_dir()), three(keyd_.runtime_dir());
   EXPECT_TRUE(let_in(one));
   EXPECT_TRUE(let_in(two));
@@ -191,7 +179,7 @@ TEST_F(Reload, OffersTheHistoricSuiteOrNot) {
 TEST_F(Reload, ChangesTheLogLevelAndTheAuditFormat) {
   EXPECT_EQ(count(keyd_.log(), "was read again"), 0u);
   reload("");
-  EXPECT_TRUE(within(5, [&] { return count(keyd_.log(), "was read again") == 1; })) << keyd_.log();
+  EXPECT_TRUE(eventually([&] { return count(keyd_.log(), "was read again") == 1; }, 5)) << keyd_.log();
   reload("[daemon]\nlog_level = \"error\"\n[audit]\nformat = \"json\"\n", "\"event\":\"config.reloaded\"");
   reload("[daemon]\nlog_level = \"error\"\n[audit]\nformat = \"json\"\n", "\"event\":\"config.reloaded\"");
   keyd_.enrol("bob", "right");
@@ -204,18 +192,18 @@ TEST_F(Reload, OpensTheAuditLogAnewSoThatItCanBeRotated) {
   const std::string config = "[audit]\nfile = \"" + file + "\"\n";
   std::ofstream(keyd_.config_file()) << config;
   ::kill(keyd_.pid(), SIGHUP);
-  ASSERT_TRUE(within(10, [&] {
-    return count(text_of_file(file), "config.reloaded object=\"audit.file\"") == 1;
+  ASSERT_TRUE(eventually([&] {
+    return count(content_of(file), "config.reloaded object=\"audit.file\"") == 1;
   })) << keyd_.log();
   keyd_.enrol("bob", "right");
   std::filesystem::rename(file, rotated);
   keyd_.enrol("carol", "right");
-  EXPECT_THAT(text_of_file(rotated), HasSubstr("carol"));  // as long as it has it open
+  EXPECT_THAT(content_of(rotated), HasSubstr("carol"));  // as long as it has it open
   ::kill(keyd_.pid(), SIGHUP);
-  ASSERT_TRUE(within(10, [&] { return count(text_of_file(file), "config.reloaded") == 1; }));
+  ASSERT_TRUE(eventually([&] { return count(content_of(file), "config.reloaded") == 1; }));
   keyd_.enrol("dave", "right");
-  EXPECT_THAT(text_of_file(file), HasSubstr("user=\"dave\""));
-  EXPECT_THAT(text_of_file(rotated), Not(HasSubstr("dave")));
+  EXPECT_THAT(content_of(file), HasSubstr("user=\"dave\""));
+  EXPECT_THAT(content_of(rotated), Not(HasSubstr("dave")));
   struct stat st{};
   ASSERT_EQ(::stat(file.c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 0777, 0600u);
@@ -230,10 +218,10 @@ TEST(ReloadInTheBackground, OpensTheLogAnewSoThatItCanBeRotated) {
   std::filesystem::rename(file, rotated);
   const pid_t keyd = std::stoi(run({"/usr/bin/pgrep", "-f", "state-dir " + place.state_dir()}).out);
   ::kill(keyd, SIGHUP);
-  EXPECT_TRUE(within(10, [&] { return text_of_file(file).find("was read again") != std::string::npos; }));
-  EXPECT_THAT(text_of_file(rotated), Not(HasSubstr("was read again")));
+  EXPECT_TRUE(eventually([&] { return content_of(file).find("was read again") != std::string::npos; }));
+  EXPECT_THAT(content_of(rotated), Not(HasSubstr("was read again")));
   ::kill(keyd, SIGTERM);
-  EXPECT_TRUE(within(10, [&] { return text_of_file(file).find("stopped") != std::string::npos; }));
+  EXPECT_TRUE(eventually([&] { return content_of(file).find("stopped") != std::string::npos; }));
 }
 
 TEST_F(Reload, NamesWhatWaitsForTheNextStartAndKeepsIt) {
@@ -275,7 +263,7 @@ TEST_F(Reload, KeepsAConfigurationWhoseFileHasGone) {
   const std::size_t before = count(keyd_.log(), "audit config.refused");
   std::filesystem::remove(keyd_.config_file());
   ::kill(keyd_.pid(), SIGHUP);
-  ASSERT_TRUE(within(10, [&] { return count(keyd_.log(), "audit config.refused") > before; }));
+  ASSERT_TRUE(eventually([&] { return count(keyd_.log(), "audit config.refused") > before; }));
   EXPECT_THAT(keyd_.log(), HasSubstr("no configuration file"));
   EXPECT_EQ(lifetime_of_a_session(keyd_), 50u);
 }
@@ -287,11 +275,11 @@ TEST(ReloadWithoutPrivileges, SaysThatItMayNotReadTheFile) {
   // The directories are made for the account by root.
   ASSERT_TRUE(keyd.start()) << keyd.log();
   ::kill(keyd.pid(), SIGHUP);
-  EXPECT_TRUE(within(10, [&] { return keyd.log().find("audit config.refused") != std::string::npos; }));
+  EXPECT_TRUE(eventually([&] { return keyd.log().find("audit config.refused") != std::string::npos; }));
   EXPECT_THAT(keyd.log(), HasSubstr("cannot read " + keyd.config_file() + " as uid"));
   ::chmod(keyd.config_file().c_str(), 0644);
   ::kill(keyd.pid(), SIGHUP);
-  EXPECT_TRUE(within(10, [&] { return keyd.log().find("audit config.reloaded") != std::string::npos; }));
+  EXPECT_TRUE(eventually([&] { return keyd.log().find("audit config.reloaded") != std::string::npos; }));
 }
 
 TEST(ReloadAndTheServiceManager, IsAnnouncedFromItsBeginningToItsEnd) {

@@ -10,10 +10,10 @@
 #include <atomic>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <keyclient/keyclient.hpp>
 #include <thread>
 
+#include "tests/support/content.h"
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/sanitizers.h"
@@ -99,8 +99,7 @@ TEST_F(Session, KeepsCredentialsSealedAtRest) {
   keyd_.set_credential("alice", "token", marker);
   keyd_.stop();
   for (const auto& entry : std::filesystem::directory_iterator(keyd_.state_dir())) {
-    std::ifstream file(entry.path(), std::ios::binary);
-    const std::string all((std::istreambuf_iterator<char>(file)), {});
+    const std::string all = content_of(entry.path());
     EXPECT_EQ(all.find(marker), std::string::npos) << entry.path();
     EXPECT_EQ(all.find("right"), std::string::npos) << entry.path();
   }

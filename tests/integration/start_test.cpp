@@ -11,6 +11,7 @@
 #include <fstream>
 
 #include "core/kernel/proc_connector.h"
+#include "tests/support/content.h"
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
@@ -221,8 +222,7 @@ TEST(Start, ADirectoryThatHoldsSomethingIsNotHandedToTheAccount) {
 TEST(Start, HoldsNoCapabilityAndCannotBeInspected) {
   PrivateKeyd keyd;
   ASSERT_TRUE(keyd.start());
-  std::ifstream status("/proc/" + std::to_string(keyd.pid()) + "/status");
-  const std::string text((std::istreambuf_iterator<char>(status)), {});
+  const std::string text = content_of("/proc/" + std::to_string(keyd.pid()) + "/status");
   for (const char* set : {"CapInh", "CapPrm", "CapEff", "CapAmb"})
     EXPECT_THAT(text, HasSubstr(std::string(set) + ":\t0000000000000000\n"));
   EXPECT_THAT(text, HasSubstr("NoNewPrivs:\t1"));

@@ -6,12 +6,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <set>
 
 #include "tests/secrets/known_session.h"
 #include "tests/secrets/memory_hunt.h"
+#include "tests/support/content.h"
 #include "tests/support/private_keyd.h"
 
 namespace keyd::testing {
@@ -37,8 +37,7 @@ class SecretsInKeyd : public ::testing::Test {
     keyd_.set_credential("alice", "token", value_);
     hunt_.mark("password", bytes_of(password_));
     hunt_.mark("credential", bytes_of(value_));
-    std::ifstream key(keyd_.state_dir() + "/store.key", std::ios::binary);
-    const std::string octets{std::istreambuf_iterator<char>(key), std::istreambuf_iterator<char>()};
+    const std::string octets = content_of(keyd_.state_dir() + "/store.key");
     ASSERT_GE(octets.size(), 32u);
     hunt_.mark("store key", bytes_of(octets).last(32));
   }

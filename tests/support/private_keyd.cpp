@@ -15,8 +15,9 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
-#include <thread>
+
+#include "tests/support/content.h"
+#include "tests/support/eventually.h"
 
 namespace keyd::testing {
 namespace {
@@ -192,20 +193,10 @@ void PrivateKeyd::kill() {
   reap();
 }
 
-std::string PrivateKeyd::log() const {
-  std::ifstream file(directory_ + "/log");
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
+std::string PrivateKeyd::log() const { return content_of(directory_ + "/log"); }
 
 bool PrivateKeyd::wait_for_log(const std::string& text, double seconds) const {
-  const auto deadline = Clock::now() + std::chrono::duration<double>(seconds);
-  while (log().find(text) == std::string::npos) {
-    if (Clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
+  return eventually([&] { return log().find(text) != std::string::npos; }, seconds);
 }
 
 CommandResult PrivateKeyd::keyadm(std::vector<std::string> arguments, const std::string& input) const {
@@ -240,12 +231,7 @@ std::string PrivateKeyd::state_of(pid_t process) const {
 }
 
 bool PrivateKeyd::wait_for_state(pid_t process, const std::string& state, double seconds) const {
-  const auto deadline = Clock::now() + std::chrono::duration<double>(seconds);
-  do {
-    if (state_of(process) == state) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  } while (Clock::now() < deadline);
-  return false;
+  return eventually([&] { return state_of(process) == state; }, seconds);
 }
 
 }  // namespace keyd::testing

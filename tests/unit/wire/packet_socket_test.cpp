@@ -1,7 +1,6 @@
 // Packets over real socket pairs: what is cut, what is passed along, who is said to have sent it.
 #include "core/wire/packet_socket.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -11,6 +10,7 @@
 #include <algorithm>
 
 #include "core/kernel/pidfd.h"
+#include "tests/support/descriptors.h"
 #include "tests/unit/support/child.h"
 #include "tests/unit/support/octets.h"
 
@@ -21,21 +21,13 @@
 namespace keyd::wire {
 namespace {
 
-std::size_t open_descriptors() {
-  std::size_t count = 0;
-  DIR* const directory = ::opendir("/proc/self/fd");
-  while (::readdir(directory) != nullptr) ++count;
-  ::closedir(directory);
-  return count;
-}
-
 bool same_file(int a, int b) {
   struct stat one{}, two{};
   return ::fstat(a, &one) == 0 && ::fstat(b, &two) == 0 && one.st_dev == two.st_dev &&
          one.st_ino == two.st_ino;
 }
 
-class PacketSocket : public testing::Test {
+class PacketSocket : public ::testing::Test {
  protected:
   void SetUp() override {
     int ends[2];
@@ -113,12 +105,12 @@ TEST_F(PacketSocket, TellsAPacketThatIsTooLongAndDropsAllOfIt) {
 
 TEST_F(PacketSocket, ClosesADescriptorThatCameWithAPacketTooLong) {
   const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  const std::size_t before = open_descriptors();
+  const std::size_t before = testing::descriptors_of();
   ASSERT_TRUE(send_packet(left_.get(), Bytes(200), null.get()));
   {
     EXPECT_EQ(receive(100).outcome, ReceiveOutcome::kTooLong);
   }
-  EXPECT_EQ(open_descriptors(), before);
+  EXPECT_EQ(testing::descriptors_of(), before);
 }
 
 TEST_F(PacketSocket, SaysWouldBlockWhenNothingIsThere) {
@@ -177,16 +169,16 @@ TEST_F(PacketSocket, DeliversADescriptorCloseOnExec) {
 TEST_F(PacketSocket, KeepsTheFirstOfManyDescriptorsAndClosesTheOthers) {
   const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   for (const std::size_t count : {2u, 4u, 7u, 30u, 253u}) {
-    const std::size_t before = open_descriptors();
+    const std::size_t before = testing::descriptors_of();
     send_with_descriptors(null.get(), count);
     {
       const Received got = receive();
       EXPECT_EQ(got.outcome, ReceiveOutcome::kPacket);
       ASSERT_TRUE(got.descriptor.valid());
       EXPECT_TRUE(same_file(got.descriptor.get(), null.get()));
-      EXPECT_EQ(open_descriptors(), before + 1) << count;
+      EXPECT_EQ(testing::descriptors_of(), before + 1) << count;
     }
-    EXPECT_EQ(open_descriptors(), before) << count;
+    EXPECT_EQ(testing::descriptors_of(), before) << count;
   }
 }
 
@@ -195,7 +187,7 @@ TEST_F(PacketSocket, LeaksNothingWhenDescriptorsComeBesideMarks) {
   if (IsSkipped()) return;
   const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   for (const std::size_t count : {1u, 4u, 5u, 253u}) {
-    const std::size_t before = open_descriptors();
+    const std::size_t before = testing::descriptors_of();
     send_with_descriptors(null.get(), count);
     {
       const Received got = receive();
@@ -203,9 +195,9 @@ TEST_F(PacketSocket, LeaksNothingWhenDescriptorsComeBesideMarks) {
       // Many of them crowd the pidfd out of the control buffer. Such a packet is of an unknown sender, no
       // worse.
       EXPECT_TRUE(got.sender.pidfd.valid() || count > 4) << count;
-      EXPECT_EQ(open_descriptors(), before + 1 + (got.sender.pidfd.valid() ? 1 : 0)) << count;
+      EXPECT_EQ(testing::descriptors_of(), before + 1 + (got.sender.pidfd.valid() ? 1 : 0)) << count;
     }
-    EXPECT_EQ(open_descriptors(), before) << count;
+    EXPECT_EQ(testing::descriptors_of(), before) << count;
   }
 }
 
