@@ -239,15 +239,17 @@ ConfigChanges take_live_keys(Config& running, Config loaded) {
   KeyTable theirs = known_keys(loaded);
   for (auto& [section, entries] : known_keys(running)) {
     for (const auto& [name, key] : entries) {
+      const std::string full_name = section + "." + name;
+      const Key& mine = key;  // the analyzer loses sight of a structured binding inside a lambda
       std::visit(
           [&, other = &theirs.at(section).at(name)](auto* ours) {
             const auto& wanted = *std::get<decltype(ours)>(other->value.place);
             if (*ours == wanted) return;
-            const bool taken = key.applies == Applies::kLive;
+            const bool taken = mine.applies == Applies::kLive;
             if (taken) *ours = wanted;
-            (taken ? changes.taken : changes.kept).push_back(section + "." + name);
+            (taken ? changes.taken : changes.kept).push_back(full_name);
           },
-          key.value.place);
+          mine.value.place);
     }
   }
   return changes;

@@ -49,7 +49,7 @@ class SecretBuffer {
   }
   static SecretBuffer copy_of(ByteView octets) {
     SecretBuffer out(octets.size());
-    if (!octets.empty()) std::memcpy(out.data_, octets.data(), octets.size());
+    if (out.data_ != nullptr) std::memcpy(out.data_, octets.data(), octets.size());
     return out;
   }
   SecretBuffer(SecretBuffer&& other) noexcept

@@ -32,7 +32,7 @@ void make_socket(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   path.copy(address.sun_path, sizeof address.sun_path - 1);
-  ::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  (void)::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
   ::close(fd);
 }
 
