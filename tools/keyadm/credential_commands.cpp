@@ -1,14 +1,13 @@
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <ctime>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "core/base/untrusted_text.h"
 #include "tools/console/password_prompt.h"
+#include "tools/console/time_text.h"
 #include "tools/keyadm/commands.h"
 
 namespace keyd::keyadm {
@@ -43,16 +42,15 @@ int list_credentials(const Invocation& invocation, const CredentialOptions& opti
   wire::AdminRequest request;
   request.mutable_credential_list()->set_name(options.user);
   return ask_and(invocation, request, nullptr, [&](const wire::AdminReply& reply) {
-    const auto when = [](std::uint64_t s) {
-      return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(s)));
-    };
     auto all = nlohmann::ordered_json::array();
     if (options.output == "pretty") fmt::print("{:<32} {:>8}  {}\n", "CREDENTIAL", "OCTETS", "CHANGED");
     for (const wire::CredentialRecord& entry : reply.credentials().credentials()) {
       if (options.output == "pretty") {
-        fmt::print("{:<32} {:>8}  {}\n", escape(entry.name()), entry.size(), when(entry.changed()));
+        fmt::print("{:<32} {:>8}  {}\n", escape(entry.name()), entry.size(), console::utc(entry.changed()));
       } else {
-        all.push_back({{"name", entry.name()}, {"size", entry.size()}, {"changed", when(entry.changed())}});
+        all.push_back({{"name", entry.name()},
+                       {"size", entry.size()},
+                       {"changed", console::utc(entry.changed())}});
       }
     }
     if (options.output == "json") fmt::print("{}\n", nlohmann::ordered_json{{"credentials", all}}.dump(2));

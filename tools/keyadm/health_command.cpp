@@ -1,14 +1,13 @@
 // keyadm health: how keyd is, for a person and for whatever watches it.
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
-#include <ctime>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "core/base/untrusted_text.h"
+#include "tools/console/time_text.h"
 #include "tools/keyadm/commands.h"
 
 namespace keyd::keyadm {
@@ -20,10 +19,6 @@ struct HealthOptions {
   std::string output = "pretty";
   bool live_only = false;
 };
-
-std::string when(std::uint64_t seconds) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(seconds)));
-}
 
 template <typename Lines>
 nlohmann::ordered_json list_of(const Lines& lines) {
@@ -49,7 +44,7 @@ nlohmann::ordered_json as_json(const wire::Health& h) {
                               {"audit_lost", h.audit_lost()}};
   json["config"] = {{"state", h.config()},
                     {"when", h.config_when() == 0 ? nlohmann::ordered_json(nullptr)
-                                                  : nlohmann::ordered_json(when(h.config_when()))},
+                                                  : nlohmann::ordered_json(console::utc(h.config_when()))},
                     {"problem", h.config_problem()},
                     {"awaiting_restart", list_of(h.config_awaiting())}};
   json["store"] = nullptr;
@@ -68,9 +63,9 @@ std::string span(std::uint64_t seconds) {
 }
 
 std::string config_line(const wire::Health& h) {
-  if (h.config() == "reloaded") return "reloaded " + when(h.config_when());
+  if (h.config() == "reloaded") return "reloaded " + console::utc(h.config_when());
   if (h.config() != "failed") return "as started";
-  return fmt::format("failed {}: {}", when(h.config_when()), escape_line(h.config_problem()));
+  return fmt::format("failed {}: {}", console::utc(h.config_when()), escape_line(h.config_problem()));
 }
 
 void print(const wire::Health& h) {

@@ -1,13 +1,12 @@
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <ctime>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "core/base/untrusted_text.h"
 #include "tools/console/password_prompt.h"
+#include "tools/console/time_text.h"
 #include "tools/keyadm/commands.h"
 
 namespace keyd::keyadm {
@@ -21,10 +20,6 @@ struct UserOptions {
 };
 using Options = std::shared_ptr<UserOptions>;
 
-std::string when(std::uint64_t seconds) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(seconds)));
-}
-
 nlohmann::ordered_json as_json(const wire::UserRecord& user) {
   nlohmann::ordered_json out;
   out["name"] = user.name();
@@ -32,8 +27,8 @@ nlohmann::ordered_json as_json(const wire::UserRecord& user) {
   out["schemes"] = nlohmann::json::array();
   for (const std::string& scheme : user.schemes()) out["schemes"].push_back(scheme);
   out["allow_historic"] = user.allow_historic();
-  out["created"] = when(user.created());
-  out["password_changed"] = when(user.password_changed());
+  out["created"] = console::utc(user.created());
+  out["password_changed"] = console::utc(user.password_changed());
   out["credentials"] = user.credential_count();
   return out;
 }
@@ -43,7 +38,7 @@ void print_row(const wire::UserRecord& user) {
   for (const std::string& scheme : user.schemes()) schemes += (schemes.empty() ? "" : ",") + scheme;
   fmt::print("{:<24} {:<9} {:<14} {:<9} {:>11}  {}\n", escape(user.name()), escape(user.state()), escape(schemes),
              user.allow_historic() ? "allowed" : "no", user.credential_count(),
-             when(user.password_changed()));
+             console::utc(user.password_changed()));
 }
 
 void print_heading() {
@@ -208,7 +203,8 @@ void add_user_commands(CLI::App& app, Invocation& invocation) {
              &wire::AdminRequest::mutable_user_enable);
   add_simple(user, invocation, "disable", "refuse a user from now on; ends the user's sessions",
              "disabled; the user's sessions have ended", &wire::AdminRequest::mutable_user_disable);
-  add_simple(user, invocation, "unlock", "lift a lock that failed attempts have brought", "unlocked",
+  add_simple(user, invocation, "unlock",
+             "forget a user's failed tries, so that nobody\nhas to wait; lifts an imported lock too", "unlocked",
              &wire::AdminRequest::mutable_user_unlock);
   add_simple(user, invocation, "remove", "remove a user with all credentials; ends the user's sessions",
              "removed", &wire::AdminRequest::mutable_user_remove);
