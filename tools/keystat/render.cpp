@@ -3,6 +3,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <ctime>
 #include <iterator>
@@ -11,6 +12,7 @@
 #include "core/base/bytes.h"
 #include "core/base/clock.h"
 #include "core/base/untrusted_text.h"
+#include "tools/console/command_line.h"
 
 namespace keyd::keystat {
 namespace {
@@ -58,6 +60,19 @@ std::string span(std::uint64_t nanoseconds) {
                      : fmt::format("{}d", s / 86400);
 }
 
+std::uint64_t since(const keyclient_identity& identity) {
+  return identity.complete_since != 0 ? identity.complete_since : identity.pending_since;
+}
+
+std::string age_of(const Task& task, std::uint64_t now) {
+  return span(now - std::min(since(task.identity), now));
+}
+
+std::string end_of(const Task& task, std::uint64_t now) {
+  const auto& t = task.identity;
+  return t.state == KEYCLIENT_STATE_COMPLETE ? span(std::max(t.expires, now) - now) : "-";
+}
+
 const char* colour_of(keyclient_state state) {
   switch (state) {
     case KEYCLIENT_STATE_COMPLETE: return "\x1b[32m";
@@ -79,16 +94,15 @@ std::string as_pretty(const Snapshot& snapshot, bool colour) {
   out += fmt::format("{:>7} {:<20} {:<9} {:<18} {:<12} {:<9} {:>6} {:>5} {:>7}  {}\n", "PID", "USER", "STATE",
                      "REASON", "SCHEME", "SUITE", "UID", "AGE", "EXPIRES", "COMMAND");
   const std::uint64_t now = boot_now();
-  for (const auto& [t, command, named] : snapshot.tasks) {
-    const std::uint64_t since = t.complete_since != 0 ? t.complete_since : t.pending_since;
+  for (const Task& task : snapshot.tasks) {
+    const keyclient_identity& t = task.identity;
     std::string state = fmt::format("{:<9}", state_name(t.state));
     if (colour) state = colour_of(t.state) + state + "\x1b[0m";
     std::string flags;
     for (const std::string& flag : flag_names(t)) flags += " [" + flag + "]";
     out += fmt::format("{:>7} {:<20} {} {:<18} {:<12} {:<9} {:>6} {:>5} {:>7}  {}{}\n", t.pid, escape(t.user),
-                       state, t.reason, t.scheme, t.suite, t.uid, span(now - std::min(since, now)),
-                       t.state == KEYCLIENT_STATE_COMPLETE ? span(t.expires - now) : "-", escape(command),
-                       flags);
+                       state, t.reason, t.scheme, t.suite, t.uid, age_of(task, now), end_of(task, now),
+                       escape(task.command), flags);
   }
   return out;
 }
@@ -177,6 +191,14 @@ std::string as_openmetrics(const Snapshot& snapshot) {
   gauge("keyd_session_records", "Sealed records of the sessions that are in the table.", records);
   gauge("keyd_session_bytes", "Octets in them.", octets);
   return out + "# EOF\n";
+}
+
+std::string render(Snapshot& snapshot, Form form) {
+  if (form == Form::kOpenMetrics) return as_openmetrics(snapshot);
+  for (Task& task : snapshot.tasks) name_command(task);
+  if (form == Form::kJson) return as_json(snapshot);
+  if (form == Form::kJsonLine) return as_json_line(snapshot);
+  return as_pretty(snapshot, console::wants_colour());
 }
 
 }  // namespace keyd::keystat

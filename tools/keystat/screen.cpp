@@ -60,16 +60,6 @@ std::string amount(std::uint64_t n) {
   return fmt::format("{:.{}f}{}", scaled, scaled < 100 ? 1 : 0, *unit);
 }
 
-std::string age_of(const Task& task, std::uint64_t now) {
-  const auto& t = task.identity;
-  return span(now - std::min(t.complete_since != 0 ? t.complete_since : t.pending_since, now));
-}
-
-std::string end_of(const Task& task, std::uint64_t now) {
-  const auto& t = task.identity;
-  return t.state == KEYCLIENT_STATE_COMPLETE ? span(std::max(t.expires, now) - now) : "-";
-}
-
 const Column kColumns[] = {
     {"PID", 8, Align::kRight, false,
      [](const Task& t, std::uint64_t) { return fmt::format("{}", t.identity.pid); }, SortBy::kPid, true},

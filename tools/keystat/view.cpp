@@ -4,6 +4,8 @@
 #include <cctype>
 #include <cstring>
 
+#include "tools/keystat/render.h"
+
 namespace keyd::keystat {
 namespace {
 
@@ -15,10 +17,6 @@ bool contains(std::string_view text, std::string_view what) {
     return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
   };
   return std::ranges::search(text, what, same).begin() != text.end() || what.empty();
-}
-
-std::uint64_t since(const keyclient_identity& task) {
-  return task.complete_since != 0 ? task.complete_since : task.pending_since;
 }
 
 // Negative: a stands before b.

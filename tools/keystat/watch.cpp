@@ -10,8 +10,8 @@
 
 #include "core/base/clock.h"
 #include "tools/console/command_line.h"
+#include "tools/keystat/complaint.h"
 #include "tools/keystat/exchange_rate.h"
-#include "tools/keystat/render.h"
 #include "tools/keystat/screen.h"
 
 namespace keyd::keystat {
@@ -72,20 +72,6 @@ bool passes(keyclient_status status) { return status == KEYCLIENT_OK || status =
 
 }  // namespace
 
-int complain_about(keyclient_status status) {
-  const bool down = status == KEYCLIENT_UNREACHABLE || status == KEYCLIENT_UNKNOWN ||
-                    status == KEYCLIENT_GONE || status == KEYCLIENT_DEADLINE;
-  return console::complain("keystat", keyclient_error(), down ? console::kUnreachable : console::kRefused);
-}
-
-std::string render(Snapshot& snapshot, const std::string& output) {
-  if (output == "openmetrics") return as_openmetrics(snapshot);
-  for (Task& task : snapshot.tasks) name_command(task);
-  if (output == "json") return as_json(snapshot);
-  if (output == "json-line") return as_json_line(snapshot);
-  return as_pretty(snapshot, console::wants_colour());
-}
-
 int watch_on_screen(keyclient_t* client, const Filter& filter) {
   Looker looker(client, filter);
   if (const auto status = looker.look(); !passes(status)) return complain_about(status);
@@ -109,13 +95,13 @@ int watch_on_screen(keyclient_t* client, const Filter& filter) {
   }
 }
 
-int watch_as_text(keyclient_t* client, const Filter& filter, const std::string& output) {
+int watch_as_text(keyclient_t* client, const Filter& filter, Form form) {
   Looker looker(client, filter);
   for (bool first = true;; first = false) {
     const auto status = looker.look();
     if (first && !passes(status)) return complain_about(status);
-    std::string text = render(looker.snapshot, output == "json" ? "json-line" : output);
-    if (looker.down && output == "pretty") text = "keyd is down; waiting for it\n";
+    std::string text = render(looker.snapshot, form == Form::kJson ? Form::kJsonLine : form);
+    if (looker.down && form == Form::kPretty) text = "keyd is down; waiting for it\n";
     fmt::print("{}", text);
     if (std::fflush(stdout) != 0) return console::kDone;  // whoever read us has gone
     do {
