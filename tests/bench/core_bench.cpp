@@ -24,7 +24,7 @@
 namespace keyd {
 namespace {
 
-// ---- records ----------------------------------------------------------------------------------------------
+// ---- records
 
 // Both ends of a channel, and their next epoch in time.
 struct Channel {
@@ -125,7 +125,7 @@ BENCHMARK(SealOpenLocked)->Arg(64)->Arg(1024)->Arg(16384);
 BENCHMARK(BareGcm)->Arg(64)->Arg(1024)->Arg(16384);
 BENCHMARK(BareGcmKeyed)->Arg(64)->Arg(1024)->Arg(16384);
 
-// ---- the table --------------------------------------------------------------------------------------------
+// ---- the table
 
 constexpr std::uint32_t kCapacity = 4096, kProcesses = kCapacity / 2;
 

@@ -53,7 +53,7 @@ std::unique_ptr<testing::PrivateKeyd> started_keyd(const std::string& more) {
   return keyd;
 }
 
-// ---- /proc ------------------------------------------------------------------------------------------------
+// ---- /proc
 
 double cpu_seconds(pid_t process) {
   double sum = 0;
@@ -83,7 +83,7 @@ std::size_t private_dirty(pid_t process) {
   return field("/proc/" + std::to_string(process) + "/smaps_rollup", "Private_Dirty");
 }
 
-// ---- a client ---------------------------------------------------------------------------------------------
+// ---- a client
 
 ExchangeClient::ExchangeClient(std::string runtime_dir)
     : runtime_dir_(std::move(runtime_dir)), buffer_(wire::kMaxPlainPacket) {}
@@ -140,7 +140,7 @@ bool ExchangeClient::visit() {
   return in;
 }
 
-// ---- the yardstick ----------------------------------------------------------------------------------------
+// ---- the yardstick
 
 namespace {
 constexpr std::size_t kEchoOctets = 128;
@@ -190,7 +190,7 @@ bool EchoServer::round_trip(int client) {
          ::recv(socket, packet.data(), packet.size(), 0) == kEchoOctets;
 }
 
-// ---- many, and how long -----------------------------------------------------------------------------------
+// ---- many, and how long
 
 namespace {
 struct Common {

@@ -130,7 +130,6 @@ void remember(FaultFile& file) {
 }
 
 // ---- a file's methods
-// --------------------------------------------------------------------------------------------
 
 int close_file(sqlite3_file* file) {
   const int status = methods_of(file).xClose(ours(file).real());

@@ -27,7 +27,6 @@ using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
 // ---- clients
-// -----------------------------------------------------------------------------------------------------
 
 // Shared with the client processes.
 struct Tally {
@@ -101,7 +100,6 @@ int guesser_main(const std::string& runtime_dir, Tally& tally) {
 }
 
 // ---- administrators
-// ---------------------------------------------------------------------------------------------
 
 struct Account {
   std::string password;
@@ -231,7 +229,6 @@ bool is_as(const PrivateKeyd& keyd, const std::string& user, const State& state)
 }
 
 // ---- the killer
-// -------------------------------------------------------------------------------------------------
 
 class RandomKill : public ::testing::Test {
  protected:

@@ -51,7 +51,6 @@ class Limits : public ::testing::Test {
 };
 
 // ---- tries
-// -------------------------------------------------------------------------------------------------
 
 TEST_F(Limits, AfterAFewFailuresASourceHasToWaitAndIsToldHowLong) {
   PrivateKeyd keyd;
@@ -152,7 +151,6 @@ TEST_F(Limits, ARenewalWithAWrongPasswordCountsToo) {
 }
 
 // ---- the idle and the slow
-// -----------------------------------------------------------------------------------
 
 TEST_F(Limits, WhoAsksNothingIsTurnedOutAndASessionIsNot) {
   PrivateKeyd keyd("[limits]\nidle_deadline = 1\n[session]\npending_deadline = 5\n");
@@ -258,7 +256,6 @@ TEST_F(Limits, DescriptorsThatNobodyTakesStayChargedToTheirReceiver) {
 }
 
 // ---- shares
-// ------------------------------------------------------------------------------------------------
 
 TEST_F(Limits, OneUidsConnectionsLeaveRoomForAnothers) {
   PrivateKeyd keyd("[limits]\nconnections = 256\nconnections_per_uid = 256\n");

@@ -5,13 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   char password[128], line[8];
   if (argc != 2) return 2;
   setvbuf(stdin, NULL, _IONBF, 0);
   ssize_t size = read(0, password, sizeof password);
   if (size <= 1) return 2;
-  keyclient_t *client;
+  keyclient_t* client;
   if (keyclient_open(NULL, &client) != KEYCLIENT_OK) return 1;
   keyclient_login login = {
       .size = sizeof login, .user = argv[1], .password = password, .password_size = (size_t)size - 1};

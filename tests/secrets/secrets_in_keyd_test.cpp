@@ -175,7 +175,7 @@ TEST_F(SecretsInKeyd, NoFileNorLogNorAuditNorTableHasAny) {
   EXPECT_THAT(found, IsEmpty()) << text_of(found);
 }
 
-// ---- cores ------------------------------------------------------------------------------------------------
+// ---- cores
 
 TEST_F(SecretsInKeyd, ACrashLeavesNoCore) {
   rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};

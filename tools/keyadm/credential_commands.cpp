@@ -48,9 +48,8 @@ int list_credentials(const Invocation& invocation, const CredentialOptions& opti
       if (options.output == "pretty") {
         fmt::print("{:<32} {:>8}  {}\n", escape(entry.name()), entry.size(), console::utc(entry.changed()));
       } else {
-        all.push_back({{"name", entry.name()},
-                       {"size", entry.size()},
-                       {"changed", console::utc(entry.changed())}});
+        all.push_back(
+            {{"name", entry.name()}, {"size", entry.size()}, {"changed", console::utc(entry.changed())}});
       }
     }
     if (options.output == "json") fmt::print("{}\n", nlohmann::ordered_json{{"credentials", all}}.dump(2));

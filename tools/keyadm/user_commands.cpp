@@ -36,8 +36,8 @@ nlohmann::ordered_json as_json(const wire::UserRecord& user) {
 void print_row(const wire::UserRecord& user) {
   std::string schemes;
   for (const std::string& scheme : user.schemes()) schemes += (schemes.empty() ? "" : ",") + scheme;
-  fmt::print("{:<24} {:<9} {:<14} {:<9} {:>11}  {}\n", escape(user.name()), escape(user.state()), escape(schemes),
-             user.allow_historic() ? "allowed" : "no", user.credential_count(),
+  fmt::print("{:<24} {:<9} {:<14} {:<9} {:>11}  {}\n", escape(user.name()), escape(user.state()),
+             escape(schemes), user.allow_historic() ? "allowed" : "no", user.credential_count(),
              console::utc(user.password_changed()));
 }
 
@@ -98,7 +98,8 @@ int list_users(const Invocation& invocation, const UserOptions& options) {
     }
     if (!reply->users().more()) break;
     // Pages are in name order; else the list would have no end.
-    if (after <= before) return complain({Code::kInvalid, "keyd's list of users does not go on; it is not whole"});
+    if (after <= before)
+      return complain({Code::kInvalid, "keyd's list of users does not go on; it is not whole"});
   }
   if (json) fmt::print("{}\n", nlohmann::ordered_json{{"users", all}}.dump(2));
   return console::kDone;
@@ -204,8 +205,8 @@ void add_user_commands(CLI::App& app, Invocation& invocation) {
   add_simple(user, invocation, "disable", "refuse a user from now on; ends the user's sessions",
              "disabled; the user's sessions have ended", &wire::AdminRequest::mutable_user_disable);
   add_simple(user, invocation, "unlock",
-             "forget a user's failed tries, so that nobody\nhas to wait; lifts an imported lock too", "unlocked",
-             &wire::AdminRequest::mutable_user_unlock);
+             "forget a user's failed tries, so that nobody\nhas to wait; lifts an imported lock too",
+             "unlocked", &wire::AdminRequest::mutable_user_unlock);
   add_simple(user, invocation, "remove", "remove a user with all credentials; ends the user's sessions",
              "removed", &wire::AdminRequest::mutable_user_remove);
 }

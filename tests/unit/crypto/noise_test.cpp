@@ -17,7 +17,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-// ---- SP 800-90B section 4.4 -------------------------------------------------------------------------------
+// ---- SP 800-90B section 4.4
 
 TEST(HealthTest, PassesTheKernelsPool) {
   HealthTest health;
@@ -88,7 +88,7 @@ TEST(HealthTest, StaysFailed) {
   EXPECT_TRUE(health.failed());
 }
 
-// ---- the sources ------------------------------------------------------------------------------------------
+// ---- the sources
 
 TEST(NoiseSources, LeaveOutADeviceThatIsNotThere) {
   for (const auto& source : raw_noise_sources("/nonexistent/hwrng")) EXPECT_NE(source->name(), "hwrng");
@@ -133,7 +133,7 @@ TEST(NoiseSources, GiveHealthyNoiseFromTheProcessor) {
   }
 }
 
-// ---- the collector ----------------------------------------------------------------------------------------
+// ---- the collector
 
 class FakeSource : public NoiseSource {
  public:

@@ -12,7 +12,7 @@ namespace {
 
 using namespace keyd::test;  // the conversation and its words
 
-// ---- TestVectors ------------------------------------------------------------------------------------------
+// ---- TestVectors
 
 TEST(ChallengeExchange, GivesTheTestVectors) {
   for (const ExchangeVector& v : kExchangeVectors) {
@@ -72,7 +72,7 @@ TEST(ChallengeExchange, TakesPasswordsOfEveryLengthAndKind) {
   }
 }
 
-// ---- WrongPassword ----------------------------------------------------------------------------------------
+// ---- WrongPassword
 
 TEST(ChallengeExchange, RefusesAWrongPasswordBeforeTheServerIsDone) {
   for (const wire::ChallengeStart& choice : every_choice()) {
@@ -130,7 +130,7 @@ TEST(ChallengeExchange, SaysTheSameOctetCountWhateverThePassword) {
   EXPECT_EQ(right.packets[kProof].size(), wrong.packets[kProof].size());
 }
 
-// ---- WrongServerName, changed offer -----------------------------------------------------------------------
+// ---- WrongServerName, changed offer
 
 // Somebody between the ends rewrites the start.
 template <typename Change>
@@ -194,7 +194,7 @@ TEST(ChallengeExchange, RefusesAnUnknownFieldThatWasAddedOnTheWay) {
   }
 }
 
-// ---- CorruptMessages --------------------------------------------------------------------------------------
+// ---- CorruptMessages
 
 // Who got to the end although the packet of `step` arrived as `arrives`. The server is done before it
 // confirms: a change of its last packet can only keep the client from it.
@@ -269,7 +269,7 @@ TEST(ChallengeExchange, RefusesEveryPacketInThePlaceOfEveryOther) {
   }
 }
 
-// ---- replay and reflection --------------------------------------------------------------------------------
+// ---- replay and reflection
 
 TEST(ChallengeExchange, RefusesEveryPacketOfAnEarlierExchange) {
   const Outcome earlier = converse({.client_random = FixedRandom("c1"), .server_random = FixedRandom("s1")});
@@ -332,7 +332,7 @@ TEST(ChallengeExchange, RefusesAProofRelayedFromAnotherServersExchange) {
   EXPECT_FALSE(at_b.server_done);
 }
 
-// ---- StateMachine -----------------------------------------------------------------------------------------
+// ---- StateMachine
 
 class OutOfOrder : public testing::Test {
  protected:
@@ -464,7 +464,7 @@ TEST(ChallengeServerDeathTest, GivesItsChannelOnce) {
   EXPECT_DEATH((void)server.take_channel(), "");
 }
 
-// ---- the numbers ------------------------------------------------------------------------------------------
+// ---- the numbers
 
 wire::ServerPacket numbers_for(const wire::ChallengeStart& choice) {
   wire::ServerPacket packet;
@@ -587,7 +587,7 @@ TEST(ChallengeExchange, RefusesWhenThereIsNoRandomness) {
   }
 }
 
-// ---- what may be asked for --------------------------------------------------------------------------------
+// ---- what may be asked for
 
 TEST(CheckChoice, TakesEveryChoiceThatHoldsTogether) {
   for (wire::ChallengeStart choice : every_choice()) {
@@ -662,7 +662,7 @@ TEST(ChallengeClient, SendsNothingThatDoesNotHoldTogether) {
   EXPECT_EQ(start.error().code, Code::kInvalid);
 }
 
-// ---- T ----------------------------------------------------------------------------------------------------
+// ---- T
 
 std::string key_of(wire::Transform t, ByteView password, ByteView nonce) {
   const auto key = transform(t, password, nonce);

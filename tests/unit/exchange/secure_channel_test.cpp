@@ -108,7 +108,7 @@ TEST_F(SecureChannelTest, RefusesToGoOnInAForkedChild) {
   }
 }
 
-// ---- changed, lost, repeated ------------------------------------------------------------------------------
+// ---- changed, lost, repeated
 
 TEST_F(SecureChannelTest, RefusesEveryFlippedBitOfARecord) {
   const Bytes record = sealed(client_, "some words");
@@ -182,7 +182,7 @@ TEST_F(SecureChannelTest, RefusesARecordWhoseCounterWasRewritten) {
   EXPECT_FALSE(opens(server_, second));
 }
 
-// ---- types and directions ---------------------------------------------------------------------------------
+// ---- types and directions
 
 TEST_F(SecureChannelTest, RefusesARecordOfAnotherType) {
   for (const RecordType sent : kTypes) {
@@ -237,7 +237,7 @@ TEST_F(SecureChannelTest, SealsTheSameWordsDifferentlyEachTime) {
   }
 }
 
-// ---- epochs -----------------------------------------------------------------------------------------------
+// ---- epochs
 
 TEST_F(SecureChannelTest, GoesThroughEpochsOnBothEnds) {
   for (std::uint32_t epoch = 0; epoch < 20; ++epoch) {
@@ -300,7 +300,7 @@ TEST(SecureChannelDeathTest, AbortsOnFreshOctetsOfAnotherSize) {
   EXPECT_DEATH(channel.advance(Bytes(32), Bytes(33)), "");
 }
 
-// ---- exports ----------------------------------------------------------------------------------------------
+// ---- exports
 
 TEST_F(SecureChannelTest, ExportsTheSameKeyAtBothEnds) {
   for (const std::size_t size : {1u, 16u, 32u, 33u, 8160u})
@@ -363,7 +363,7 @@ TEST_F(SecureChannelTest, RefusesAnExportItCannotMake) {
   EXPECT_TRUE(client_.export_key(std::string(255, 'x'), one));
 }
 
-// ---- handover ---------------------------------------------------------------------------------------------
+// ---- handover
 
 TEST_F(SecureChannelTest, IsTakenOverByTheNextImage) {
   both_advance();
@@ -396,7 +396,7 @@ TEST_F(SecureChannelTest, TakesOverNothingOfTheFirstEpoch) {
   EXPECT_FALSE(SecureChannel::take_over(client_.hand_over().reveal()));
 }
 
-// ---- limits -----------------------------------------------------------------------------------------------
+// ---- limits
 
 TEST_F(SecureChannelTest, AsksForNewKeysAndStopsAtItsLimits) {
 #ifndef NDEBUG

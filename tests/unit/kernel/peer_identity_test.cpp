@@ -176,7 +176,7 @@ TEST_F(PeerIdentityTest, SeesAPeerInAChildPidNamespaceByItsNumberHere) {
   outer.wait();
 }
 
-// ---- who sent a message -----------------------------------------------------------------------------------
+// ---- who sent a message
 
 TEST_F(PeerIdentityTest, KnowsAMessageOfThePeer) {
   test::Child child([&] {

@@ -151,7 +151,7 @@ TEST_F(ProcConnectorTest, SaysWhenChangesOfIdsAreTooMany) {
   EXPECT_LT(rounds, 100);
 }
 
-// ---- somebody who silences the connector ------------------------------------------------------------------
+// ---- somebody who silences the connector
 
 // As any user can: takes listeners away from the kernel's count, and gives them back.
 class Silencer {

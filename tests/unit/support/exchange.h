@@ -59,7 +59,6 @@ inline std::string describe(const wire::ChallengeStart& choice) {
 inline bool always(ByteView, ByteView) { return true; }
 
 // ---- one packet, from the socket into a machine
-// --------------------------------------------------------------------
 
 inline Result<Bytes> give_start(ChallengeServer& server, ByteView packet,
                                 const exchange::RandomSource& random,
@@ -99,7 +98,6 @@ inline Result<SecureChannel> give_confirmation(ChallengeClient& client, ByteView
 }
 
 // ---- a conversation
-// ------------------------------------------------------------------------------------------------
 
 // The four packets, in order.
 enum Step { kStart, kNumbers, kProof, kConfirmation };
@@ -150,7 +148,6 @@ inline Outcome converse(const Script& script) {
 }
 
 // ---- what an established channel is good for
-// -------------------------------------------------------------------------
 
 inline bool carries(SecureChannel& from, SecureChannel& to, std::string_view text = "a record") {
   const auto record = from.seal(exchange::RecordType::kSession, bytes_of(text));

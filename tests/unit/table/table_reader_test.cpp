@@ -21,7 +21,7 @@ using test::kOwner;
 using test::record_of;
 using enum TaskState;
 
-// ---- looking up -------------------------------------------------------------------------------------------
+// ---- looking up
 
 TEST(TableReader, FindsARecordByInodeAndByPid) {
   test::Table table;
@@ -142,7 +142,7 @@ TEST(TableReader, RefusesPidsInAnotherPidNamespace) {
   EXPECT_EQ(reader.find_by_inode(1, view), LookupOutcome::kFound);
 }
 
-// ---- time -------------------------------------------------------------------------------------------------
+// ---- time
 
 TEST(TableReader, SeesAnExpiryByItsOwnClock) {
   test::Table table;
@@ -226,7 +226,7 @@ TEST(TableReader, TakesNothingForTrueBeforeTheFirstHeartbeat) {
   expect_nothing_counts(*reader);
 }
 
-// ---- waiting ----------------------------------------------------------------------------------------------
+// ---- waiting
 
 TEST(TableReader, WakesWhenARecordChanges) {
   test::Table table;
@@ -271,7 +271,7 @@ TEST(TableReader, GivesUpWhenTheTimeIsOver) {
   EXPECT_FALSE(reader.wait_for_change(reader.changes(), 5 * kMillisecond));
 }
 
-// ---- a writer in the middle of a record -------------------------------------------------------------------
+// ---- a writer in the middle of a record
 
 TEST(TableReader, SaysBusyForARecordThatIsBeingWrittenAndNeverWaits) {
   test::Table table;
@@ -394,7 +394,7 @@ TEST(TableReader, NeverSeesHalfARecordWhileTheWriterWorks) {
   EXPECT_GT(found.load(), 1000u);
 }
 
-// ---- a table from somebody else ---------------------------------------------------------------------------
+// ---- a table from somebody else
 
 class ForeignTable : public testing::Test {
  protected:

@@ -213,7 +213,7 @@ TEST(TwoChoices, ARecordOfEitherBucketIsFoundChangedAndFreed) {
                                   [](std::uint8_t octet) { return octet == 0; }));
 }
 
-// ---- load -------------------------------------------------------------------------------------------------
+// ---- load
 
 // Fills a table with random processes of `owners`, as a machine would: inodes in a run, pids in another with
 // holes, some freed again all the while. The load at the first refusal.

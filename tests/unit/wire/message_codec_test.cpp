@@ -155,7 +155,7 @@ TEST(Refusal, CarriesItsCodeAndText) {
   EXPECT_EQ(read.refused().text(), "try again later");
 }
 
-// ---- session records --------------------------------------------------------------------------------------
+// ---- session records
 
 TEST(SessionCodec, CarriesMessageAndPayload) {
   SessionRequest sent, read;
