@@ -26,6 +26,7 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr std::chrono::milliseconds kTick{500};  // heartbeat and deadlines
+constexpr std::chrono::milliseconds kDeliveryLook{20};
 constexpr std::uint64_t kTriesSweep = 600 * kSecond;
 constexpr std::uint32_t kReservedDescriptors = 128;
 constexpr std::uint32_t kAdminConnections = 64;  // out of those descriptors
@@ -72,6 +73,7 @@ Server::Server(asio::io_context& loop, ServerParts parts)
       receive_buffer_(wire::kMaxPacket),
       idle_(nanoseconds(config_.idle_deadline)),
       turns_(loop),
+      undelivered_timer_(loop),
       passwords_(*sealer_, config_.historic_enabled && config_.resident_passwords),
       tries_(try_limits(config_), parts.tries, boot_now()),
       tasks_(loop,
@@ -149,7 +151,6 @@ void Server::tick() {
   tasks_.tick();
   nonces_.sweep(now);
   while (Connection* const late = idle_.overdue(now)) late->out_of_time();
-  close_delivered();
   if (now - tries_swept_ >= kTriesSweep) {
     tries_swept_ = now;
     sweep_tries();
@@ -160,15 +161,22 @@ void Server::tick() {
   });
 }
 
+// Nothing tells when an answer was received: it is asked for, as long as there is one that was not.
 void Server::close_delivered() {
   std::erase_if(undelivered_, [](const Undelivered& kept) {
     int unread = 0;
     return ::ioctl(kept.socket.get(), SIOCOUTQ, &unread) != 0 || unread == 0;
   });
+  if (undelivered_.empty()) return;
+  undelivered_timer_.expires_after(kDeliveryLook);
+  undelivered_timer_.async_wait([this](boost::system::error_code ec) {
+    if (!ec) close_delivered();
+  });
 }
 
 void Server::keep_undelivered(UniqueFd socket, Charge charge) {
   undelivered_.push_back({std::move(socket), std::move(charge)});
+  if (undelivered_.size() == 1) close_delivered();
 }
 
 void Server::sweep_tries() {

@@ -124,6 +124,7 @@ class Server {
     Charge charge;
   };
   std::vector<Undelivered> undelivered_;
+  boost::asio::steady_timer undelivered_timer_;
   std::unordered_map<std::uint64_t, std::weak_ptr<Connection>> owners_;
   PasswordSource passwords_;
   NonceLedger nonces_;

@@ -47,7 +47,7 @@ void forget_vector_registers() noexcept {
 }  // namespace
 
 void wipe(void* data, std::size_t size) noexcept {
-  ::explicit_bzero(data, size);
+  if (size != 0) ::explicit_bzero(data, size);  // a view of nothing has no address
   forget_vector_registers();
 }
 
