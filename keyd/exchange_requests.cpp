@@ -94,6 +94,10 @@ void refuse_begin(Server& server, Connection& connection, BeginOutcome outcome) 
       refuse_exchange(server, connection, wire::REFUSAL_BUSY,
                       "the task table or this account's share of it is full; try again later");
       return;
+    case BeginOutcome::kBusy:
+      refuse_exchange(server, connection, wire::REFUSAL_BUSY,
+                      "keyd is behind with the kernel's process events; try again in a moment");
+      return;
     case BeginOutcome::kGone:
     case BeginOutcome::kPending: break;
   }
@@ -199,6 +203,11 @@ void judge_proof(Server& server, Connection& connection, ByteView packet, ByteVi
   const auto completed = server.tasks().complete(connection.peer().inode);
   if (completed != CompleteOutcome::kComplete) {
     if (connection.closed()) return;  // it was told already
+    if (completed == CompleteOutcome::kBusy) {
+      refuse_exchange(server, connection, wire::REFUSAL_BUSY,
+                      "keyd is behind with the kernel's process events; start the exchange again");
+      return;
+    }
     const bool late = completed == CompleteOutcome::kDeadline;
     refuse_exchange(server, connection, late ? wire::REFUSAL_DEADLINE : wire::REFUSAL_GONE,
                     late ? "the exchange took too long; start it again"

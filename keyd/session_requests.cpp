@@ -33,9 +33,17 @@ bool draw_fresh(Connection& connection, const wire::Fresh& client, Fresh& server
 }
 
 // Whether the process still is what its record says, asked before anything is done for it. False: it was told
-// that the session is over.
+// that the session is over, or that keyd cannot say now.
 bool confirmed(Server& server, Connection& connection) {
-  if (server.tasks().confirm(connection.peer().inode, connection.session->id)) return true;
+  switch (server.tasks().confirm(connection.peer().inode, connection.session->id)) {
+    case ConfirmOutcome::kConfirmed: return true;
+    case ConfirmOutcome::kBusy:
+      if (connection.closed()) return false;
+      refuse_sealed(connection, wire::REFUSAL_BUSY,
+                    "keyd is behind with the kernel's process events; try again in a moment");
+      return false;
+    case ConfirmOutcome::kOver: break;
+  }
   connection.refuse(wire::REFUSAL_GONE, "the record of this process was revoked or has expired");
   return false;
 }

@@ -24,24 +24,25 @@ void TaskRegistry::watch_exit(Task& task) {
                               });
 }
 
-void TaskRegistry::watch_execs() {
-  exec_watch_->async_wait(asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code ec) {
+void TaskRegistry::watch_execs(Watch& watch) {
+  watch->async_wait(asio::posix::stream_descriptor::wait_read, [this, &watch](boost::system::error_code ec) {
     if (ec) return;
-    drain_execs();
-    watch_execs();
+    (void)drain_execs();
+    watch_execs(watch);  // what was left makes it readable at once, behind others' turns
   });
 }
 
-void TaskRegistry::drain_execs() {
-  if (!connector_) return;
+kernel::Heard TaskRegistry::drain_execs() {
+  if (!connector_) return kernel::Heard::kAll;
   std::vector<std::uint32_t> tgids;
-  const bool all = connector_->drain_execs(tgids);
+  const kernel::Heard heard = connector_->drain_execs(tgids);
   for (const std::uint32_t tgid : tgids) {
     const auto inode = inode_of_pid_.find(tgid);
     if (inode == inode_of_pid_.end()) continue;
     if (Task* const task = find(inode->second)) executed(*task);
   }
-  if (!all) events_lost();
+  if (heard == kernel::Heard::kLost) events_lost();
+  return heard;
 }
 
 void TaskRegistry::watch_ids() {
@@ -106,13 +107,16 @@ void TaskRegistry::credentials_may_have_changed(Task& task) {
 }
 
 void TaskRegistry::events_lost() {
-  if (tasks_.empty()) return;
+  std::vector<std::uint64_t> living;
+  for (const auto& [inode, task] : tasks_) {
+    const TaskState state = state_of(task);
+    if (state == TaskState::kPending || state == TaskState::kComplete) living.push_back(inode);
+  }
+  if (living.empty()) return;
   log::warn(
       "process events were lost, or somebody has silenced the process connector: every record is revoked, "
       "for nobody can say what its process executes now");
-  std::vector<std::uint64_t> all;
-  for (const auto& [inode, task] : tasks_) all.push_back(inode);
-  for (const std::uint64_t inode : all) revoke(inode, Reason::kWatchLost);
+  for (const std::uint64_t inode : living) revoke(inode, Reason::kWatchLost);
 }
 
 // ---- the planned exec

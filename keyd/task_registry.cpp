@@ -28,8 +28,11 @@ TaskRegistry::TaskRegistry(asio::io_context& loop, std::unique_ptr<table::TableW
   table_->heartbeat();
   if (connector_) {
     exec_watch_ = std::make_unique<asio::posix::stream_descriptor>(loop_, connector_->exec_descriptor());
+    acknowledgement_watch_ =
+        std::make_unique<asio::posix::stream_descriptor>(loop_, connector_->acknowledgement_descriptor());
     ids_watch_ = std::make_unique<asio::posix::stream_descriptor>(loop_, connector_->ids_descriptor());
-    watch_execs();
+    watch_execs(exec_watch_);
+    watch_execs(acknowledgement_watch_);
     watch_ids();
   }
 }
@@ -37,6 +40,7 @@ TaskRegistry::TaskRegistry(asio::io_context& loop, std::unique_ptr<table::TableW
 TaskRegistry::~TaskRegistry() {
   // The descriptors belong to somebody else: Asio must not close them.
   if (exec_watch_) exec_watch_->release();
+  if (acknowledgement_watch_) acknowledgement_watch_->release();
   if (ids_watch_) ids_watch_->release();
   for (auto& [inode, task] : tasks_) task.exit_watch->release();
 }
@@ -55,7 +59,7 @@ TaskState TaskRegistry::state_of(const Task& task) const {
 
 BeginOutcome TaskRegistry::begin(kernel::PeerIdentity& peer, const ExchangeSubject& subject) {
   // Events from before this exchange (the exec that started the client) must not be taken for later ones.
-  drain_execs();
+  if (drain_execs() != kernel::Heard::kAll) return BeginOutcome::kBusy;
   kernel::PidfdInfo info;
   if (kernel::query_pidfd(peer.pidfd.get(), info) != kernel::PidfdOutcome::kAlive || info.ids != peer.ids) {
     return BeginOutcome::kGone;
@@ -128,7 +132,7 @@ BeginOutcome TaskRegistry::begin(kernel::PeerIdentity& peer, const ExchangeSubje
 }
 
 CompleteOutcome TaskRegistry::complete(std::uint64_t inode) {
-  drain_execs();
+  const kernel::Heard heard = drain_execs();
   Task* const task = find(inode);
   if (task == nullptr) return CompleteOutcome::kChanged;
   if (!task->pending) {  // a renewal whose deadline has passed has left COMPLETE behind
@@ -142,6 +146,7 @@ CompleteOutcome TaskRegistry::complete(std::uint64_t inode) {
     revoke(inode, Reason::kCredentialsChanged);
     return CompleteOutcome::kChanged;
   }
+  if (heard != kernel::Heard::kAll) return CompleteOutcome::kBusy;
   const TaskState before = state_of(*task);
   auto record = table_->record(task->handle);
   const BootTime now = boot_now();
@@ -189,24 +194,25 @@ bool TaskRegistry::still_itself(const Task& task) const {
          now.ids == task.peer.ids;
 }
 
-bool TaskRegistry::confirm(std::uint64_t inode, std::string session_id) {
-  drain_execs();
+ConfirmOutcome TaskRegistry::confirm(std::uint64_t inode, std::string session_id) {
+  const kernel::Heard heard = drain_execs();
   Task* const task = find(inode);
-  if (task == nullptr || state_of(*task) != TaskState::kComplete) return false;
+  if (task == nullptr || state_of(*task) != TaskState::kComplete) return ConfirmOutcome::kOver;
   if (task->expires <= boot_now()) {
     end(*task, TaskState::kExpired, Reason::kLifetime);
-    return false;
+    return ConfirmOutcome::kOver;
   }
   if (!still_itself(*task)) {
     end(*task, TaskState::kRevoked, Reason::kCredentialsChanged);
-    return false;
+    return ConfirmOutcome::kOver;
   }
   const auto record = table_->record(task->handle);
-  return record && std::ranges::equal(record->session_id, bytes_of(session_id));
+  if (!record || !std::ranges::equal(record->session_id, bytes_of(session_id))) return ConfirmOutcome::kOver;
+  return heard == kernel::Heard::kAll ? ConfirmOutcome::kConfirmed : ConfirmOutcome::kBusy;
 }
 
 void TaskRegistry::connection_closed(std::uint64_t inode, bool had_session) {
-  drain_execs();
+  (void)drain_execs();
   Task* const task = find(inode);
   if (task == nullptr) return;
   if (task->plan && connector_) return;  // the plan's deadline judges it
@@ -376,10 +382,10 @@ void TaskRegistry::due(Task& task, BootTime now) {
 }
 
 void TaskRegistry::tick() {
-  table_->heartbeat();
+  table_->heartbeat();  // first: whatever floods the connector, the table does not go stale
   if (connector_) {
     if (!connector_->probe()) events_lost();
-    drain_execs();
+    (void)drain_execs();
     if (ids_flood_) drain_ids();
   }
   const BootTime now = boot_now();

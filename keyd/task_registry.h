@@ -35,6 +35,7 @@ enum class CompleteOutcome {
   kComplete,
   kDeadline,  // too late: the exchange has failed, a session that it was to renew goes on
   kChanged,   // an exec, an exit, a change of credentials or an administrator came between
+  kBusy,      // keyd is behind with the kernel's events: nothing can be said now
 };
 
 enum class BeginOutcome {
@@ -43,6 +44,13 @@ enum class BeginOutcome {
   kNotRenewed,  // there is no such session of this process and user to renew
   kGone,        // the process has exited
   kFull,        // a quota or the table
+  kBusy,        // keyd is behind with the kernel's events, or does not hear them for a moment
+};
+
+enum class ConfirmOutcome {
+  kConfirmed,
+  kOver,  // the record is not COMPLETE for this session any more
+  kBusy,  // keyd is behind with the kernel's events: nothing can be said now
 };
 
 class TaskRegistry {
@@ -73,10 +81,10 @@ class TaskRegistry {
   void revoke(std::uint64_t inode, table::Reason reason);
 
   // Brings in what the kernel has told but nobody has read yet, and asks the process's pidfd whether it lives
-  // with the credentials it had. True when the record is COMPLETE for the session after all that. To be
+  // with the credentials it had. Confirmed when the record is COMPLETE for the session after all that. To be
   // called before anything is given to the process.
   // The id comes by value: what this call learns may close the connection that it was taken from.
-  [[nodiscard]] bool confirm(std::uint64_t inode, std::string session_id);
+  [[nodiscard]] ConfirmOutcome confirm(std::uint64_t inode, std::string session_id);
 
   // The connection has ended on which the process's exchange ran, or its session lived (`had_session`). Ends
   // the record, unless an exec is planned or done and this tier would see another one, or the exchange was
@@ -126,8 +134,9 @@ class TaskRegistry {
 
   void watch_exit(Task& task);
   void exited(std::uint64_t inode);
-  void watch_execs();
-  void drain_execs();
+  using Watch = std::unique_ptr<boost::asio::posix::stream_descriptor>;
+  void watch_execs(Watch& watch);
+  kernel::Heard drain_execs();
   void watch_ids();
   void drain_ids();
   void executed(Task& task);
@@ -145,7 +154,7 @@ class TaskRegistry {
   boost::asio::io_context& loop_;
   std::unique_ptr<table::TableWriter> table_;
   std::optional<kernel::ProcConnector> connector_;
-  std::unique_ptr<boost::asio::posix::stream_descriptor> exec_watch_, ids_watch_;
+  Watch exec_watch_, acknowledgement_watch_, ids_watch_;
   boost::asio::steady_timer ids_pause_;
   bool ids_flood_ = false;  // more than can be read: not watched, the next tick asks everybody
   Quota& quota_;

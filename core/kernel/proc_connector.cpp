@@ -4,13 +4,15 @@
 // connector for everybody, and nothing says so.
 //
 // But every operation is acknowledged to all listeners as long as the count is positive. So we keep it high
-// and read the acknowledgements in order. Our own, known by a random number, say what we have added. One of
-// an operation that does not exist is taken for a taking away. Others are other listeners that come and go;
-// only two threads that race in one socket can take away more than they have added with those, so each costs
-// a small part. While what is left by this reckoning is well above zero, no event was withheld. When it is
-// not, or one of ours stays unacknowledged, execs may have been missed.
+// and read the acknowledgements. Our own, known by a random number, say what we have added. To take away what
+// it has not added, somebody needs an invalid operation *and* an IGNORE: an error and a success. The lesser
+// number of the two is the most that can be missing; a flood of errors alone costs nothing, and needs not
+// even be read. Two threads that race in one socket can take away more than they have added, so each success
+// costs a small part besides. While what is left by this reckoning is well above zero, no event was withheld.
+// When it is not, or one of ours stays unacknowledged, execs may have been missed.
 //
-// Not covered: the kernel makes an event without waiting for memory, and drops it when there is none.
+// Not covered: the kernel makes an event without waiting for memory, and drops it when there is none. Who has
+// more than ListenerCount::kPrepared sockets whose last operation is invalid can take away one with each, for a success.
 #include "core/kernel/proc_connector.h"
 
 #include <arpa/inet.h>
@@ -29,40 +31,60 @@
 #include <array>
 #include <cstddef>
 #include <cstring>
+#include <span>
 #include <utility>
 
 namespace keyd::kernel {
 namespace {
 
 // Octets; the kernel doubles them, and an event costs it some 800. Filled only when the reader does not run.
-constexpr int kExecBuffer = 32 << 20;  // some 80 000 execs: seconds of all that a machine can do
-constexpr int kIdsBuffer = 1 << 20;    // what does not fit is asked for otherwise
+constexpr int kExecBuffer = 32 << 20;     // some 80 000 execs: seconds of all that a machine can do
+constexpr int kSuccessBuffer = 64 << 20;  // some 160 000: a quarter of a second of somebody's flood
+constexpr int kErrorBuffer = 8 << 20;     // more than kMargin of them: what does not fit needs not be known
+constexpr int kIdsBuffer = 1 << 20;       // what does not fit is asked for otherwise
 
-// The reckoning, in parts of a listener.
-constexpr std::int64_t kListener = 64;
-constexpr std::int64_t kMargin = 2048 * kListener;  // what we add
-constexpr std::int64_t kFewest = kMargin / 4;       // below it the connector may have been silent: others'
-                                                    // operations count before they are acknowledged
+constexpr int kAtOnce = 256;  // added in one look: some 2 ms
+
+// One look: 4096 messages of a socket, 2 ms.
+constexpr std::size_t kLook = 64;
+constexpr BootTime kPause = kSecond;  // between a loss and beginning anew
 
 // nlmsghdr | cn_msg | proc_event: where the event's kind is, for the filter and the reader.
 constexpr std::uint32_t kAckOffset = NLMSG_HDRLEN + offsetof(cn_msg, ack);
 constexpr std::uint32_t kEventOffset = NLMSG_HDRLEN + sizeof(cn_msg);
 constexpr std::uint32_t kWhatOffset = kEventOffset + offsetof(proc_event, what);
+constexpr std::uint32_t kErrorOffset = kEventOffset + offsetof(proc_event, event_data.ack.err);
 
-// Drops all kinds of events but two in the kernel, before they take room in the buffer. (Linux 6.6 has a
-// filter of its own, with which acknowledgements would be dropped too. It would not save the kernel work: an
-// event is made and offered to each socket before either filter looks.)
-bool attach_filter(int socket, std::uint32_t first, std::uint32_t second) {
-  // A classic BPF load is big-endian; the field is in the machine's order.
-  const std::array<sock_filter, 5> program{{
+// Drops in the kernel what a socket is not for, before it takes room in the buffer. (Linux 6.6 has a filter of
+// its own, which knows no acknowledgements. It would not save the kernel work: an event is made and offered to
+// each socket before either filter looks.) A classic BPF load is big-endian; the fields are in the machine's
+// order.
+bool attach_filter(int socket, std::span<const sock_filter> program) {
+  sock_fprog filter{static_cast<unsigned short>(program.size()), const_cast<sock_filter*>(program.data())};
+  return ::setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) == 0;
+}
+
+std::array<sock_filter, 5> events(std::uint32_t first, std::uint32_t second) {
+  return {{
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kWhatOffset),
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(first), 1, 0),
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(second), 0, 1),
       BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
       BPF_STMT(BPF_RET | BPF_K, 0),
   }};
-  sock_fprog filter{static_cast<unsigned short>(program.size()), const_cast<sock_filter*>(program.data())};
-  return ::setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) == 0;
+}
+
+// Of operations that succeeded, or of those that did not.
+std::array<sock_filter, 6> acknowledgements(bool successes) {
+  return {{
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kWhatOffset),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(proc_event::PROC_EVENT_NONE), 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kErrorOffset),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, static_cast<std::uint8_t>(successes ? 0 : 1),
+               static_cast<std::uint8_t>(successes ? 1 : 0)),
+      BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+  }};
 }
 
 UniqueFd open_socket() {
@@ -71,9 +93,9 @@ UniqueFd open_socket() {
 
 // A member of the events' group with its filter and its buffer. Without CAP_NET_ADMIN the buffer is as large
 // as the system lets anybody's be.
-UniqueFd join(std::uint32_t first, std::uint32_t second, int buffer) {
+UniqueFd join(std::span<const sock_filter> filter, int buffer) {
   UniqueFd socket = open_socket();
-  if (!socket.valid() || !attach_filter(socket.get(), first, second)) return UniqueFd();
+  if (!socket.valid() || !attach_filter(socket.get(), filter)) return UniqueFd();
   if (::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer) != 0)
     ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
   sockaddr_nl address{};
@@ -88,7 +110,6 @@ enum class Batch { kMore, kEmpty, kLost };
 
 // Up to kBatch messages in one system call, each given to `visit`.
 constexpr std::size_t kBatch = 64;
-constexpr std::size_t kMostBatches = 4096;  // more than the buffer can hold at once
 template <typename Visit>
 Batch read_batch(int socket, const Visit& visit) {
   struct alignas(8) Octets {
@@ -118,6 +139,24 @@ Batch read_batch(int socket, const Visit& visit) {
   return Batch::kMore;
 }
 
+// Until there is no more, or one look is over (kMore).
+template <typename Visit>
+Batch look(int socket, const Visit& visit) {
+  for (std::size_t i = 0; i < kLook; ++i) {
+    if (const Batch batch = read_batch(socket, visit); batch != Batch::kMore) return batch;
+  }
+  return Batch::kMore;
+}
+
+// What is unread tells nothing any more, also not that there was too much.
+Batch discard(int socket) {
+  for (std::size_t i = 0; i < kLook; ++i) {
+    const Batch batch = read_batch(socket, [](const ProcessMessage&) {});
+    if (batch == Batch::kEmpty || (batch == Batch::kLost && errno != ENOBUFS)) return batch;
+  }
+  return Batch::kMore;
+}
+
 // Has a child exec this very program (silenced, and killed as soon as it was seen): the event proves the
 // whole way from the kernel to this socket.
 bool sees_an_exec(ProcConnector& connector) {
@@ -135,7 +174,7 @@ bool sees_an_exec(ProcConnector& connector) {
     pollfd entry{connector.exec_descriptor(), POLLIN, 0};
     ::poll(&entry, 1, 50);
     tgids.clear();
-    if (!connector.drain_execs(tgids)) break;
+    if (connector.drain_execs(tgids) == Heard::kLost) break;
     for (const std::uint32_t tgid : tgids) seen |= tgid == static_cast<std::uint32_t>(child);
   }
   ::kill(child, SIGKILL);
@@ -170,16 +209,26 @@ std::optional<ProcessMessage> decode_process_message(ByteView datagram) {
 }
 
 Result<ProcConnector> ProcConnector::open() {
-  UniqueFd execs = join(proc_event::PROC_EVENT_EXEC, proc_event::PROC_EVENT_NONE, kExecBuffer);
-  UniqueFd ids = join(proc_event::PROC_EVENT_UID, proc_event::PROC_EVENT_GID, kIdsBuffer);
-  if (!execs.valid() || !ids.valid())
-    return fail_errno(Code::kUnsupported, "cannot join the process connector");
-  ProcConnector connector(std::move(execs), std::move(ids));
-  if (!connector.say(connector.ids_.get(), PROC_CN_MCAST_LISTEN, true) || !connector.establish() ||
-      !sees_an_exec(connector)) {
+  ProcConnector connector;
+  connector.execs_ = join(events(proc_event::PROC_EVENT_EXEC, proc_event::PROC_EVENT_EXEC), kExecBuffer);
+  connector.ids_ = join(events(proc_event::PROC_EVENT_UID, proc_event::PROC_EVENT_GID), kIdsBuffer);
+  connector.successes_ = join(acknowledgements(true), kSuccessBuffer);
+  connector.errors_ = join(acknowledgements(false), kErrorBuffer);
+  if (!connector.listen()) return fail_errno(Code::kUnsupported, "cannot join the process connector");
+  connector.begin_anew();
+  while (connector.state_ == State::kBeginning) (void)connector.go_on_beginning();
+  if (connector.state_ != State::kListening || !sees_an_exec(connector)) {
     return fail(Code::kUnsupported, "the process connector tells nothing here (not the initial namespaces?)");
   }
   return connector;
+}
+
+// Every socket says once that it listens: the kernel's own filter asks what a member has said last.
+bool ProcConnector::listen() {
+  for (const UniqueFd* const socket : {&execs_, &ids_, &successes_, &errors_}) {
+    if (!socket->valid() || !say(socket->get(), PROC_CN_MCAST_LISTEN, false)) return false;
+  }
+  return true;
 }
 
 // The operation is done, and its acknowledgement is in our buffer, when this returns.
@@ -205,71 +254,106 @@ bool ProcConnector::say(int socket, std::uint32_t operation, bool counts) {
   return true;
 }
 
-void ProcConnector::take_acknowledgement(std::uint32_t number, std::uint32_t error) {
+void ProcConnector::take_success(std::uint32_t number) {
+  heard_ = true;
   if (!said_.empty() && said_.front().acknowledgement == number) {
-    listeners_ += said_.front().counts ? kListener : 0;
+    if (said_.front().counts) listeners_.added();
     said_.pop_front();
     return;
   }
-  listeners_ -= error != 0 ? kListener : 1;
-  fewest_ = std::min(fewest_, listeners_);
+  listeners_.success();
 }
 
-// All that had arrived when it was called, and maybe more. False when some was lost.
-bool ProcConnector::read_execs(std::vector<std::uint32_t>& tgids) {
-  const auto take = [&](const ProcessMessage& message) {
-    heard_ = true;
-    if (message.kind == ProcessMessage::Kind::kExec) {
-      tgids.push_back(message.tgid);
-    } else if (message.kind == ProcessMessage::Kind::kAcknowledgement) {
-      take_acknowledgement(message.acknowledgement, message.error);
-    }
-  };
-  for (std::size_t i = 0; i < kMostBatches; ++i) {
-    const Batch batch = read_batch(execs_.get(), take);
-    if (batch != Batch::kMore) return batch == Batch::kEmpty;
+// To be called after successes were read, not before.
+void ProcConnector::read_errors() {
+  const Batch errors = look(errors_.get(), [this](const ProcessMessage&) { listeners_.error(); });
+  if (errors == Batch::kLost) listeners_.errors_lost();
+  if (errors == Batch::kEmpty) listeners_.errors_read();
+}
+
+// Adds listeners: the kernel does not take one away when its socket is closed. Each needs a socket of its
+// own: one socket could add many with an invalid operation before each, but another keyd would have to take
+// that for an attack.
+bool ProcConnector::raise() {
+  for (int i = 0; i < kAtOnce; ++i) {
+    const UniqueFd socket = open_socket();
+    if (!socket.valid() || !say(socket.get(), PROC_CN_MCAST_LISTEN, true)) return false;
   }
   return true;
 }
 
-// Adds listeners: the kernel does not take one away when its socket is closed. Reads in between, for an
-// unprivileged buffer is small.
-bool ProcConnector::raise(std::vector<std::uint32_t>& tgids) {
-  for (std::int64_t i = 1; i <= kMargin / kListener; ++i) {
-    const UniqueFd socket = open_socket();
-    if (!socket.valid() || !say(socket.get(), PROC_CN_MCAST_LISTEN, true)) return false;
-    if (i % 64 == 0 && !read_execs(tgids)) return false;
-  }
-  return said_.empty();
+Heard ProcConnector::lose() {
+  state_ = State::kLost;
+  lost_at_ = boot_now();
+  return Heard::kLost;
 }
 
-// Begins anew: what was unread tells nothing any more. False when the connector is silent.
-bool ProcConnector::establish() {
-  for (std::size_t i = 0; i < kMostBatches; ++i) {
-    const Batch batch = read_batch(execs_.get(), [](const ProcessMessage&) {});
-    if (batch == Batch::kEmpty) break;
-    if (batch == Batch::kLost && errno != ENOBUFS) return false;
+void ProcConnector::begin_anew() {
+  if (discard(successes_.get()) == Batch::kLost || discard(errors_.get()) == Batch::kLost) {
+    (void)lose();
+    return;
   }
   said_.clear();
-  listeners_ = 0;
-  std::vector<std::uint32_t> ignored;
-  const bool speaks = say(execs_.get(), PROC_CN_MCAST_LISTEN, true) && raise(ignored);
-  fewest_ = listeners_;
-  return speaks && listeners_ > kMargin / 2;
+  listeners_ = ListenerCount();
+  state_ = raise() ? State::kBeginning : State::kLost;
+  lost_at_ = boot_now();
+}
+
+// kLost even when it is done with this look: what it says about execs begins with the next.
+Heard ProcConnector::go_on_beginning() {
+  const Batch execs = discard(execs_.get());
+  const auto take = [this](const ProcessMessage& message) { take_success(message.acknowledgement); };
+  const Batch others = look(successes_.get(), take);
+  if (execs == Batch::kLost || others == Batch::kLost) return lose();
+  const bool too_many = listeners_.additions() > 2 * ListenerCount::kMargin;
+  if (others == Batch::kMore) return too_many ? lose() : Heard::kLost;
+  if (!said_.empty()) return lose();  // silent
+  listeners_.successes_read();
+  read_errors();
+  if (listeners_.spare(listeners_.additions()) >= ListenerCount::kMargin) {
+    state_ = State::kListening;
+  } else if (too_many || !raise()) {
+    return lose();
+  }
+  return Heard::kLost;
 }
 
 bool ProcConnector::probe() {
+  if (state_ == State::kLost && boot_now() - lost_at_ >= kPause) begin_anew();
+  if (state_ != State::kListening) return true;
+  read_errors();
   if (std::exchange(heard_, false)) return true;
-  return say(execs_.get(), PROC_CN_MCAST_LISTEN, false);
+  if (say(execs_.get(), PROC_CN_MCAST_LISTEN, false)) return true;
+  (void)lose();
+  return false;
 }
 
-bool ProcConnector::drain_execs(std::vector<std::uint32_t>& tgids) {
-  const auto whole = [this] { return said_.empty() && fewest_ >= kFewest; };
-  bool told = read_execs(tgids) && whole();
-  if (told && listeners_ < kMargin / 2) told = raise(tgids) && whole();
-  fewest_ = listeners_;
-  if (!told) (void)establish();
-  return told;
+// Execs before the acknowledgements: what these say then holds for the time before, too.
+Heard ProcConnector::drain_execs(std::vector<std::uint32_t>& tgids) {
+  if (state_ == State::kBeginning) return go_on_beginning();
+  if (state_ == State::kLost) {  // read all the same, or the sockets stay readable
+    (void)discard(execs_.get());
+    (void)discard(successes_.get());
+    return Heard::kLost;
+  }
+  const std::int64_t added_before = listeners_.additions();
+  const Batch execs = look(execs_.get(), [&](const ProcessMessage& message) {
+    heard_ = true;
+    tgids.push_back(message.tgid);
+  });
+  if (execs == Batch::kLost) return lose();
+  const Batch others = look(successes_.get(),
+                            [this](const ProcessMessage& message) { take_success(message.acknowledgement); });
+  if (others == Batch::kLost) return lose();
+  if (others == Batch::kEmpty) {
+    if (!said_.empty()) return lose();  // silent
+    listeners_.successes_read();
+  }
+  if (listeners_.spare(added_before) < ListenerCount::kEnough) {
+    read_errors();
+    if (listeners_.spare(added_before) < ListenerCount::kFewest || !raise()) return lose();
+  }
+  return execs == Batch::kEmpty && others == Batch::kEmpty ? Heard::kAll : Heard::kSome;
 }
 
 bool ProcConnector::drain_ids(std::vector<std::uint32_t>& tgids) {

@@ -2,8 +2,9 @@
 // moment after they have happened. Only in the initial pid, user and network namespaces; before Linux 6.6
 // with CAP_NET_ADMIN alone.
 //
-// Execs and changes of ids come on sockets of their own, because their loss means different things: a process
-// cannot be asked whether it has exec'd, but it can be asked for its ids.
+// Execs, changes of ids and acknowledgements come on sockets of their own, because their loss means different
+// things: a process cannot be asked whether it has exec'd, but it can be asked for its ids; and nobody's
+// operations shall push an exec out of a buffer.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +13,10 @@
 #include <vector>
 
 #include "core/base/bytes.h"
+#include "core/base/clock.h"
 #include "core/base/error.h"
 #include "core/base/unique_fd.h"
+#include "core/kernel/listener_count.h"
 
 namespace keyd::kernel {
 
@@ -34,6 +37,13 @@ struct ProcessMessage {
 // Nothing: the datagram is too short, or tells something else.
 [[nodiscard]] std::optional<ProcessMessage> decode_process_message(ByteView datagram);
 
+// How much a look at the connector has told.
+enum class Heard {
+  kAll,   // all that had happened when it was asked
+  kSome,  // there is more than one look takes: look again
+  kLost,  // execs may have been missed
+};
+
 class ProcConnector {
  public:
   // Subscribes, and waits for proof that events really arrive (a container's connector stays silent): the
@@ -41,12 +51,15 @@ class ProcConnector {
   [[nodiscard]] static Result<ProcConnector> open();
 
   [[nodiscard]] int exec_descriptor() const { return execs_.get(); }
+  [[nodiscard]] int acknowledgement_descriptor() const { return successes_.get(); }
   [[nodiscard]] int ids_descriptor() const { return ids_.get(); }
 
-  // Takes what has arrived, without waiting: the tgids (of the initial pid namespace) that have exec'd, one
-  // for each exec, in order, appended to `tgids`. False when execs may have been missed: the buffer ran over,
-  // or somebody has silenced the connector or could have. Then every process must be taken to have exec'd.
-  [[nodiscard]] bool drain_execs(std::vector<std::uint32_t>& tgids);
+  // Takes what has arrived, without waiting and a bounded part of it: the tgids (of the initial pid
+  // namespace) that have exec'd, one for each exec, in order, appended to `tgids`. To be called when one of
+  // the first two descriptors is readable. kLost: a buffer ran over, or somebody has silenced the connector or
+  // could have; every process must be taken to have exec'd. It begins anew a second later, by and by; until
+  // that is done all calls say kLost.
+  [[nodiscard]] Heard drain_execs(std::vector<std::uint32_t>& tgids);
 
   // When nothing was heard since the last time: makes the connector say something, and drain_execs() then
   // tells whether it did. Call it now and then: a silent connector looks like a machine on which nothing
@@ -59,22 +72,31 @@ class ProcConnector {
   static constexpr std::size_t kIdsAtOnce = 1024;
 
  private:
-  ProcConnector(UniqueFd execs, UniqueFd ids) : execs_(std::move(execs)), ids_(std::move(ids)) {}
+  ProcConnector() = default;
   // One of our own operations that was not seen acknowledged yet.
   struct Said {
     std::uint32_t acknowledgement;  // the number that its acknowledgement carries: not to be guessed
-    bool counts;                    // it has added a listener, or proved that there is one
+    bool counts;                    // it has added a listener
   };
   [[nodiscard]] bool say(int socket, std::uint32_t operation, bool counts);
-  void take_acknowledgement(std::uint32_t number, std::uint32_t error);
-  [[nodiscard]] bool read_execs(std::vector<std::uint32_t>& tgids);
-  [[nodiscard]] bool raise(std::vector<std::uint32_t>& tgids);
-  [[nodiscard]] bool establish();
+  void take_success(std::uint32_t number);
+  void read_errors();
+  [[nodiscard]] bool raise();
+  [[nodiscard]] bool listen();
+  [[nodiscard]] Heard lose();
+  void begin_anew();
+  [[nodiscard]] Heard go_on_beginning();
 
-  UniqueFd execs_, ids_;
+  enum class State {
+    kListening,  // nothing was missed since it is in this state
+    kBeginning,  // adds its listeners
+    kLost,       // waits until it may begin anew
+  };
+  UniqueFd execs_, ids_, successes_, errors_;
+  State state_ = State::kLost;
+  BootTime lost_at_ = 0;
   std::deque<Said> said_;
-  // The kernel counts at least so many listeners (in parts of one), and the least since the last look.
-  std::int64_t listeners_ = 0, fewest_ = 0;
+  ListenerCount listeners_;
   bool heard_ = false;  // anything, since the last probe
 };
 
