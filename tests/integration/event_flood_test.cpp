@@ -3,20 +3,27 @@
 // KEYD_SOAK=1 goes on for longer.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/cn_proc.h>
+#include <linux/connector.h>
+#include <linux/netlink.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <optional>
 #include <thread>
 #include <vector>
 
+#include "core/base/unique_fd.h"
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
@@ -27,6 +34,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 std::chrono::seconds duration() { return std::chrono::seconds(::getenv("KEYD_SOAK") != nullptr ? 20 : 3); }
+
+std::chrono::seconds flood_of_operations() {
+  return std::chrono::seconds(::getenv("KEYD_SOAK") != nullptr ? 20 : 1);
+}
 
 // Processes that repeat something until they are killed, and count it.
 class Flood {
@@ -75,6 +86,31 @@ bool exec_once(std::uint64_t) {
 
 bool change_ids_once(std::uint64_t n) { return ::seteuid(n % 2 == 0 ? 65534 : 0) == 0; }
 
+// As any user can: operations of the process connector, over and over.
+class Operations {
+ public:
+  Operations() : socket_(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_CONNECTOR)) {}
+  bool say(std::uint32_t operation) {
+    if (::geteuid() == 0 && (::setresgid(65534, 65534, 65534) != 0 || ::setresuid(65534, 65534, 65534) != 0))
+      return false;
+    struct {
+      nlmsghdr netlink;
+      std::uint32_t body[6];  // cn_msg: idx, val, seq, ack, len and flags; the operation
+    } request{};
+    request.netlink.nlmsg_len = sizeof request;
+    request.netlink.nlmsg_type = NLMSG_DONE;
+    request.body[0] = CN_IDX_PROC;
+    request.body[1] = CN_VAL_PROC;
+    request.body[4] = sizeof operation;
+    request.body[5] = operation;
+    return ::send(socket_.get(), &request, sizeof request, 0) == static_cast<ssize_t>(sizeof request);
+  }
+
+ private:
+  UniqueFd socket_;
+};
+constexpr std::uint32_t kInvalid = 99;
+
 class EventFlood : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -111,8 +147,20 @@ class EventFlood : public ::testing::Test {
     return served;
   }
 
-  void report(const char* what, const Flood& flood, std::optional<int> served) const {
-    const double seconds = static_cast<double>(duration().count());
+  // Asks keyd whether it lives, for the time; the longest it took, or nothing when once it did not answer.
+  [[nodiscard]] std::optional<double> lives_during(std::chrono::milliseconds time) {
+    double longest = 0;
+    for (const auto end = Clock::now() + time; Clock::now() < end;) {
+      const auto asked = Clock::now();
+      if (keyd_.keyadm({"health", "--live"}).exit_code != 0) return std::nullopt;
+      longest = std::max(longest, std::chrono::duration<double>(Clock::now() - asked).count());
+    }
+    return longest;
+  }
+
+  static void report(const char* what, const Flood& flood, std::optional<int> served,
+                     std::chrono::milliseconds time = duration()) {
+    const double seconds = std::chrono::duration<double>(time).count();
     std::printf("  %s: %.0f a second; keyd served %.0f exchanges a second\n", what,
                 static_cast<double>(flood.count()) / seconds, served.value_or(0) / seconds);
   }
@@ -150,6 +198,57 @@ TEST_F(EventFlood, ChangesOfIdsOfOthersEndNobodysRecordAndOnesOwnStillDoes) {
   EXPECT_EQ(leaver.hear(), "done");
   EXPECT_TRUE(keyd_.wait_for_state(leaver.pid(), "REVOKED", 10)) << "its change was lost among the others'";
   EXPECT_EQ(keyd_.state_of(bystander.pid()), "COMPLETE");
+}
+
+TEST_F(EventFlood, InvalidOperationsOnTheConnectorCostNobodyAnything) {
+  Forked bystander([&](Forked::Child& child) { return obey(keyd_.runtime_dir(), child); });
+  Forked leaver([&](Forked::Child& child) { return obey(keyd_.runtime_dir(), child); });
+  ASSERT_EQ(bystander.hear(), "in");
+  ASSERT_EQ(leaver.hear(), "in");
+  Operations operations;
+  const Flood flood(2, [&](std::uint64_t) { return operations.say(kInvalid); });
+  const auto time = flood_of_operations();
+  const auto longest = lives_during(time);
+  report("invalid operations", flood, std::nullopt, time);
+  ASSERT_TRUE(longest) << keyd_.log();
+  std::printf("  the longest keyadm health --live took %.3f s\n", *longest);
+  const CommandResult shown = keyd_.keystat({});
+  EXPECT_EQ(shown.exit_code, 0) << shown.err;
+  EXPECT_EQ(keyd_.state_of(bystander.pid()), "COMPLETE") << keyd_.log();
+  EXPECT_EQ(keyd_.log().find("events were lost"), std::string::npos);
+  leaver.say("exec");
+  EXPECT_TRUE(keyd_.wait_for_state(leaver.pid(), "REVOKED", 10));
+  EXPECT_EQ(keyd_.state_of(bystander.pid()), "COMPLETE") << keyd_.log();
+}
+
+// Every second pair gives back what the one before it has taken: to whoever reckons that is the same, and the
+// machine's other keyds are not silenced in earnest.
+TEST_F(EventFlood, OperationsThatCouldSilenceTheConnectorLeaveNoRecordToAnotherProgram) {
+  Operations operations;
+  const Flood flood(1, [&](std::uint64_t n) {
+    return operations.say(kInvalid) &&
+           operations.say(n % 2 == 0 ? PROC_CN_MCAST_LISTEN : PROC_CN_MCAST_IGNORE);
+  });
+  const auto time = flood_of_operations();
+  const auto begun = Clock::now();
+  std::optional<double> longest = 0;
+  int in = 0, refused = 0;
+  while (longest && Clock::now() - begun < time) {
+    Forked client([&](Forked::Child& child) { return obey(keyd_.runtime_dir(), child); });
+    ++(client.hear() == "in" ? in : refused);
+    client.say("exec");
+    const std::string image = "/proc/" + std::to_string(client.pid()) + "/exe";
+    for (int i = 0; i < 1000 && std::filesystem::read_symlink(image).filename() != "sleep"; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    const auto settled = Clock::now() + std::chrono::seconds(10);
+    while (keyd_.state_of(client.pid()) == "COMPLETE") ASSERT_LT(Clock::now(), settled) << keyd_.log();
+    const auto took = lives_during(std::chrono::milliseconds(1));
+    longest = took ? std::optional(std::max(*longest, *took)) : std::nullopt;
+  }
+  report("pairs of operations", flood, std::nullopt, time);
+  ASSERT_TRUE(longest) << keyd_.log();
+  std::printf("  the longest keyadm health --live took %.3f s; %d clients came in, %d were refused\n",
+              *longest, in, refused);
 }
 
 TEST_F(EventFlood, WhatAStoppedKeydWasToldIsDoneWhenItGoesOn) {
