@@ -170,9 +170,10 @@ bool sees_an_exec(ProcConnector& connector) {
   }
   bool seen = false;
   std::vector<std::uint32_t> tgids;
-  for (int waited = 0; waited < 20 && !seen; ++waited) {
-    pollfd entry{connector.exec_descriptor(), POLLIN, 0};
-    ::poll(&entry, 1, 50);
+  for (const BootTime end = boot_now() + kSecond; !seen && boot_now() < end;) {
+    std::array<pollfd, 2> entries{
+        {{connector.exec_descriptor(), POLLIN, 0}, {connector.acknowledgement_descriptor(), POLLIN, 0}}};
+    ::poll(entries.data(), entries.size(), 50);
     tgids.clear();
     if (connector.drain_execs(tgids) == Heard::kLost) break;
     for (const std::uint32_t tgid : tgids) seen |= tgid == static_cast<std::uint32_t>(child);
