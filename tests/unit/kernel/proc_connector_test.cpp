@@ -35,7 +35,7 @@ class ProcConnectorTest : public testing::Test {
   }
   // After a loss: it begins anew when it is probed, as keyd does twice a second. Ten seconds at most.
   bool comes_back() {
-    for (int waited = 0; waited < 1000; ++waited) {
+    for (const BootTime end = boot_now() + 10 * kSecond; boot_now() < end;) {
       if (!connector_->probe()) return false;
       if (connector_->drain_execs(seen_) == Heard::kAll) return true;
       pollfd entry{connector_->acknowledgement_descriptor(), POLLIN, 0};
