@@ -33,7 +33,8 @@ class TryLedgerTest : public ::testing::Test {
 TEST_F(TryLedgerTest, LetsAFewFailuresPassAndThenDoublesTheWait) {
   BootTime now = fail(kHome, "alice", 4);
   EXPECT_EQ(ledger_.wait_before(kHome, "alice", now), 0u);
-  for (const std::uint64_t seconds : {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900}) {
+  for (const std::uint64_t seconds :
+       std::initializer_list<std::uint64_t>{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900}) {
     note(ledger_.failed(kHome, "alice", now));
     EXPECT_EQ(ledger_.wait_before(kHome, "alice", now), seconds * kSecond);
     EXPECT_EQ(ledger_.wait_before(kHome, "alice", now + seconds * kSecond - 1), 1u);
