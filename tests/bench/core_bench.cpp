@@ -157,6 +157,12 @@ class FullTable {
         std::abort();
       }
     }
+    heart_ = std::jthread([this](const std::stop_token& stop) {  // as keyd does
+      while (!stop.stop_requested()) {
+        writer_->heartbeat();
+        std::this_thread::sleep_for(std::chrono::milliseconds(500));
+      }
+    });
   }
   [[nodiscard]] table::TableReader reader() const {
     auto mapped = table::TableReader::map(writer_->reader_descriptor(), writer_->size());
@@ -172,13 +178,7 @@ class FullTable {
  private:
   std::optional<table::TableWriter> writer_;
   table::TaskSlot* slots_ = nullptr;
-  // As keyd does.
-  std::jthread heart_{[this](const std::stop_token& stop) {
-    while (!stop.stop_requested()) {
-      writer_->heartbeat();
-      std::this_thread::sleep_for(std::chrono::milliseconds(500));
-    }
-  }};
+  std::jthread heart_;
 };
 
 void find_all(benchmark::State& state, const FullTable& table, table::LookupOutcome expected) {
