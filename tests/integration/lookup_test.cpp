@@ -53,7 +53,8 @@ class Lookup : public ::testing::Test {
     return status;
   }
 
-  PrivateKeyd keyd_;
+  // Not the tier of process events: a keyd that is stopped for seconds, while other tests start theirs, loses some.
+  PrivateKeyd keyd_{"[daemon]\ntier = \"pidfd\"\n"};
   keyclient_t* client_ = nullptr;
   keyclient_identity who_{};
 };
