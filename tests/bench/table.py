@@ -113,6 +113,7 @@ def rows():
     yield from beside("1000 half-sent", "idle:0/half_sent:1000")
     yield from beside("10 000 idle", "idle:10000/half_sent:0")
     yield from beside("2000 half-sent", "idle:0/half_sent:2000")
+    yield from beside("10 000 idle and 2000 half-sent", "idle:10000/half_sent:2000")
     yield "the time of a denial (Welch's t against a wrong password)"
     for suite in ("modern", "historic"):
         for kind in ("unknown", "disabled", "locked", "scheme_not_enrolled", "historic_not_allowed"):
