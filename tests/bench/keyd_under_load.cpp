@@ -22,6 +22,7 @@
 #include "core/crypto/random.h"
 #include "core/wire/message_codec.h"
 #include "core/wire/packet_socket.h"
+#include "tests/support/raw_client.h"
 
 namespace keyd::bench {
 namespace {
@@ -107,13 +108,7 @@ std::optional<ByteView> ExchangeClient::receive() {
 }
 
 bool ExchangeClient::begin(const std::string& user) {
-  wire::ChallengeStart start;
-  start.set_user(user);
-  start.set_suite(wire::SUITE_MODERN);
-  start.set_transform(wire::TRANSFORM_HMAC_SHA256);
-  start.set_nonce_bits(256);
-  start.set_key_count(2);
-  start.set_server_name("localhost");
+  wire::ChallengeStart start = testing::RawClient::choice(user);
   if (!session_.empty()) start.set_renews(session_);
   machine_.emplace(std::move(start));
   const auto packet = machine_->start(crypto::fill_random);
