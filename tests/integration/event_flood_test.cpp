@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "core/base/unique_fd.h"
+#include "tests/support/connector_operations.h"
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
@@ -93,17 +94,7 @@ class Operations {
   bool say(std::uint32_t operation) {
     if (::geteuid() == 0 && (::setresgid(65534, 65534, 65534) != 0 || ::setresuid(65534, 65534, 65534) != 0))
       return false;
-    struct {
-      nlmsghdr netlink;
-      std::uint32_t body[6];  // cn_msg: idx, val, seq, ack, len and flags; the operation
-    } request{};
-    request.netlink.nlmsg_len = sizeof request;
-    request.netlink.nlmsg_type = NLMSG_DONE;
-    request.body[0] = CN_IDX_PROC;
-    request.body[1] = CN_VAL_PROC;
-    request.body[4] = sizeof operation;
-    request.body[5] = operation;
-    return ::send(socket_.get(), &request, sizeof request, 0) == static_cast<ssize_t>(sizeof request);
+    return say_to_connector(socket_.get(), operation);
   }
 
  private:

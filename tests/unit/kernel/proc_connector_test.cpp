@@ -13,12 +13,13 @@
 #include <algorithm>
 #include <optional>
 
+#include "tests/support/connector_operations.h"
 #include "tests/unit/support/child.h"
 
 namespace keyd::kernel {
 namespace {
 
-class ProcConnectorTest : public testing::Test {
+class ProcConnectorTest : public ::testing::Test {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root (CAP_NET_ADMIN in the initial namespaces)";
@@ -182,17 +183,7 @@ class Silencer {
     }
   }
   void say(std::uint32_t operation) {
-    struct {
-      nlmsghdr netlink;
-      std::uint32_t body[6];  // cn_msg: idx, val, seq, ack, len and flags; the operation
-    } request{};
-    request.netlink.nlmsg_len = sizeof request;
-    request.netlink.nlmsg_type = NLMSG_DONE;
-    request.body[0] = CN_IDX_PROC;
-    request.body[1] = CN_VAL_PROC;
-    request.body[4] = sizeof operation;
-    request.body[5] = operation;
-    ASSERT_EQ(::send(socket_.get(), &request, sizeof request, 0), static_cast<ssize_t>(sizeof request));
+    ASSERT_TRUE(keyd::testing::say_to_connector(socket_.get(), operation));
   }
 
  private:
