@@ -110,23 +110,23 @@ void handle_record(Server& server, Connection& connection, const ClientRequest& 
 }
 
 void handle_whoami(Server& server, Connection& connection, const SessionRequest&) {
-  const auto record = server.tasks().record(connection.peer().inode);
-  if (!record) {
+  const auto task = server.tasks().look_up(connection.peer().inode);
+  if (!task) {
     refuse_sealed(connection, wire::REFUSAL_GONE, "the record is gone");
     return;
   }
   wire::SessionReply reply;
   wire::WhoAmI& who = *reply.mutable_whoami();
   who.set_user(connection.session->user);
-  who.set_scheme(std::string(table::name_of(record->scheme)));
-  who.set_suite(std::string(table::name_of(record->suite)));
-  who.set_tier(std::string(table::name_of(record->tier)));
+  who.set_scheme(std::string(table::name_of(task->record.scheme)));
+  who.set_suite(std::string(table::name_of(task->record.suite)));
+  who.set_tier(std::string(table::name_of(task->record.tier)));
   who.set_session_id(connection.session->id);
-  who.set_complete_since(record->complete_since);
-  who.set_expires(record->expires);
-  who.set_exec_generation(record->exec_generation);
+  who.set_complete_since(task->record.complete_since);
+  who.set_expires(task->record.expires);
+  who.set_exec_generation(task->word.exec_generation);
   who.set_epoch(connection.session->channel.epoch());
-  who.set_inode(record->inode);
+  who.set_inode(task->record.inode);
   connection.reply_sealed(reply);
 }
 

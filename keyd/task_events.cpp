@@ -92,11 +92,7 @@ void TaskRegistry::executed(Task& task) {
     return;
   }
   task.plan->exec_seen = true;
-  if (auto record = table_->record(task.handle)) {
-    ++record->exec_generation;
-    (void)table_->update(task.handle, *record);
-  }
-  (void)table_->set_flags(task.handle, TaskState::kComplete, 0);
+  (void)table_->count_exec(task.handle);
   write_audit(task, "exec.done", Reason::kNone);
 }
 
@@ -127,7 +123,7 @@ bool TaskRegistry::plan_exec(std::uint64_t inode) {
   Plan plan;
   plan.deadline = boot_now() + limits_.plan_deadline;
   plan.capabilities = kernel::permitted_capabilities(task->peer.pidfd.get(), task->peer.pid);
-  if (!table_->set_flags(task->handle, TaskState::kComplete, table::kPlannedExec)) return false;
+  if (!table_->plan_exec(task->handle, plan.deadline)) return false;
   task->plan = plan;
   schedule(*task, std::min(plan.deadline, task->expires));
   write_audit(*task, "exec.planned", Reason::kNone);
@@ -137,14 +133,12 @@ bool TaskRegistry::plan_exec(std::uint64_t inode) {
 void TaskRegistry::adopted(std::uint64_t inode) {
   Task* const task = find(inode);
   if (task == nullptr || !task->plan) return;
-  if (!connector_) {  // this tier sees no execs: the adoption is the sign of it
-    if (auto record = table_->record(task->handle)) {
-      ++record->exec_generation;
-      (void)table_->update(task->handle, *record);
-    }
-  }
   task->plan.reset();
-  (void)table_->set_flags(task->handle, TaskState::kComplete, 0);
+  if (connector_) {
+    (void)table_->set_flags(task->handle, TaskState::kComplete, 0);
+  } else {  // this tier sees no execs: the adoption is the sign of it
+    (void)table_->count_exec(task->handle);
+  }
   schedule(*task, task->expires);
   write_audit(*task, "exec.adopted", Reason::kNone);
 }

@@ -246,9 +246,13 @@ void TaskRegistry::set_epoch(std::uint64_t inode, std::uint32_t epoch) {
   }
 }
 
-std::optional<table::TaskRecord> TaskRegistry::record(std::uint64_t inode) const {
+std::optional<table::TaskView> TaskRegistry::look_up(std::uint64_t inode) const {
   const auto found = tasks_.find(inode);
-  return found == tasks_.end() ? std::nullopt : table_->record(found->second.handle);
+  if (found == tasks_.end()) return std::nullopt;
+  const auto word = table_->state(found->second.handle);
+  const auto record = table_->record(found->second.handle);
+  if (!word || !record) return std::nullopt;
+  return table::TaskView{*word, *record};
 }
 
 // ---- endings

@@ -101,7 +101,7 @@ class TaskRegistry {
   void set_epoch(std::uint64_t inode, std::uint32_t epoch);
 
   // For WhoAmI.
-  [[nodiscard]] std::optional<table::TaskRecord> record(std::uint64_t inode) const;
+  [[nodiscard]] std::optional<table::TaskView> look_up(std::uint64_t inode) const;
 
   // An administrator's doing. The number of records that fell.
   std::uint32_t revoke_process(std::uint32_t pid, std::uint64_t inode);

@@ -59,7 +59,8 @@ TableReader::TableReader(ipc::mapped_region region, std::uint32_t capacity)
       capacity_(capacity),
       arrays_(TableArrays::at(region_.get_address(), capacity)),
       pids_are_ours_(arrays_.header->pid_namespace != 0 &&
-                     kernel::own_namespaces().pid == arrays_.header->pid_namespace) {}
+                     kernel::own_namespaces().pid == arrays_.header->pid_namespace),
+      kernel_keeps_down_(arrays_.header->kernel_keeps_down == 1) {}
 
 namespace {
 // Further ahead than a heartbeat reaches (a reader that was kept from the processor between its two looks
@@ -70,8 +71,14 @@ bool is_heartbeat(BootTime alive_until, BootTime now) {
 }
 }  // namespace
 
-bool TableReader::stale() const {
-  return !is_heartbeat(arrays_.header->alive_until.load(std::memory_order_acquire), boot_now());
+bool TableReader::stale() const { return stale_at(boot_now()); }
+
+// keyd is gone: the kernel says so where it does, else its heartbeat has ended.
+bool TableReader::stale_at(BootTime now) const {
+  const TableHeader& header = *arrays_.header;
+  if (header.down.load(std::memory_order_acquire) != 0) return true;
+  if (kernel_keeps_down_) return false;
+  return !is_heartbeat(header.alive_until.load(std::memory_order_relaxed), now);
 }
 
 LookupOutcome TableReader::copy(std::size_t slot_number, TaskView& out) const {
@@ -89,9 +96,12 @@ LookupOutcome TableReader::copy(std::size_t slot_number, TaskView& out) const {
     out.record = std::bit_cast<TaskRecord>(words);
     if (out.record.user_size > kMaxNameOctets) return LookupOutcome::kBusy;
     const BootTime now = boot_now();
-    if (!is_heartbeat(arrays_.header->alive_until.load(std::memory_order_relaxed), now))
-      return LookupOutcome::kStale;
-    if (out.word.state == TaskState::kNone) return LookupOutcome::kAbsent;
+    if (stale_at(now)) return LookupOutcome::kStale;
+    if (out.word.state == TaskState::kNone || (out.word.flags & kEndedByExit) != 0)
+      return LookupOutcome::kAbsent;
+    if ((out.word.flags & kEndedByExec) != 0) out.record.reason = Reason::kExec;
+    if ((out.word.flags & kEndedByCredentials) != 0) out.record.reason = Reason::kCredentialsChanged;
+    out.word.flags &= kPublicFlags;
     if (out.word.state == TaskState::kComplete && out.record.expires <= now) {
       out.word.state = TaskState::kExpired;
       out.record.reason = Reason::kLifetime;

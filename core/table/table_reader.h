@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "core/base/clock.h"
 #include "core/base/error.h"
 #include "core/table/task_table_layout.h"
 
@@ -17,11 +18,6 @@ enum class LookupOutcome {
   kStale,   // keyd is gone or does not move: nothing in the table counts
   kBusy,    // the record was being written at every try (or its writer was killed in the middle): unknown
   kOtherNamespace,  // the caller's pids are not keyd's: only an inode can be looked up
-};
-
-struct TaskView {
-  StateWord word;  // as looked at with the reader's own clock: COMPLETE past its expiry reads EXPIRED
-  TaskRecord record;
 };
 
 class TableReader {
@@ -52,11 +48,13 @@ class TableReader {
  private:
   TableReader(boost::interprocess::mapped_region region, std::uint32_t capacity);
   [[nodiscard]] LookupOutcome copy(std::size_t slot, TaskView& out) const;
+  [[nodiscard]] bool stale_at(BootTime now) const;
 
   boost::interprocess::mapped_region region_;
   std::uint32_t capacity_;
   TableArrays arrays_;
   bool pids_are_ours_;  // same pid namespace as keyd
+  bool kernel_keeps_down_;
 };
 
 }  // namespace keyd::table

@@ -37,6 +37,8 @@ constexpr std::array<std::uint8_t, 6> kLegal{
     mask({kNone}),                                 // FAILED
 };
 
+constexpr std::uint16_t kLastExecGeneration = 0xffff;
+
 }  // namespace
 
 bool is_legal(TaskState from, TaskState to) {
@@ -69,7 +71,10 @@ void TableWriter::heartbeat(std::uint64_t validity) {
   arrays_.header->alive_until.store(boot_now() + validity, std::memory_order_release);
 }
 
-void TableWriter::mark_down() { arrays_.header->alive_until.store(0, std::memory_order_release); }
+void TableWriter::mark_down() {
+  arrays_.header->down.store(1, std::memory_order_release);
+  arrays_.header->alive_until.store(0, std::memory_order_release);
+}
 
 void TableWriter::changed() {
   arrays_.header->changes.fetch_add(1, std::memory_order_release);
@@ -148,7 +153,7 @@ Result<TaskHandle> TableWriter::bind(const TaskRecord& record, std::uint64_t own
   TaskSlot& taken = arrays_.slots[*slot];
   StateWord word = StateWord::unpack(taken.word.load(std::memory_order_relaxed));
   write_record(taken, record);
-  word = {kPending, 0, word.generation + 1};
+  word = {kPending, 0, 0, word.generation + 1};
   taken.word.store(word.pack(), std::memory_order_release);
   arrays_.inode_index[*slot].store(record.inode, std::memory_order_release);
   arrays_.pid_index[*pid_entry].store(std::uint64_t{record.pid} << 32 | (*slot + 1),
@@ -169,7 +174,8 @@ bool TableWriter::transition(TaskHandle handle, TaskState from, TaskState to, st
   auto explained = record(handle);
   if (!explained) return false;
   explained->reason = reason;
-  const std::uint64_t wanted = StateWord{to, flags, handle.generation}.pack();
+  const std::uint64_t wanted =
+      StateWord{to, flags, StateWord::unpack(expected).exec_generation, handle.generation}.pack();
   if (to == kComplete) write_record(slot, *explained);
   if (!slot.word.compare_exchange_strong(expected, wanted, std::memory_order_acq_rel)) return false;
   if (to == kComplete) {
@@ -182,12 +188,33 @@ bool TableWriter::transition(TaskHandle handle, TaskState from, TaskState to, st
 }
 
 bool TableWriter::set_flags(TaskHandle handle, TaskState state, std::uint8_t flags) {
-  if (!is_current(handle)) return false;
-  TaskSlot& slot = arrays_.slots[handle.slot];
-  std::uint64_t expected = slot.word.load(std::memory_order_relaxed);
-  if (StateWord::unpack(expected).state != state) return false;
-  if (!slot.word.compare_exchange_strong(expected, StateWord{state, flags, handle.generation}.pack(),
-                                         std::memory_order_acq_rel)) {
+  const auto word = this->state(handle);
+  if (!word || word->state != state) return false;
+  StateWord wanted = *word;
+  wanted.flags = flags;
+  return exchange(handle, *word, wanted);
+}
+
+bool TableWriter::plan_exec(TaskHandle handle, BootTime deadline) {
+  const auto word = state(handle);
+  if (!word || word->state != kComplete || word->exec_generation == kLastExecGeneration) return false;
+  arrays_.slots[handle.slot].plan_deadline.store(deadline, std::memory_order_release);
+  return set_flags(handle, kComplete, kPlannedExec);
+}
+
+bool TableWriter::count_exec(TaskHandle handle) {
+  const auto word = state(handle);
+  if (!word || word->state != kComplete || word->exec_generation == kLastExecGeneration) return false;
+  StateWord wanted = *word;
+  wanted.flags = 0;
+  ++wanted.exec_generation;
+  return exchange(handle, *word, wanted);
+}
+
+bool TableWriter::exchange(TaskHandle handle, StateWord from, StateWord to) {
+  std::uint64_t expected = from.pack();
+  if (!arrays_.slots[handle.slot].word.compare_exchange_strong(expected, to.pack(),
+                                                               std::memory_order_acq_rel)) {
     return false;
   }
   changed();
@@ -205,7 +232,7 @@ bool TableWriter::update(TaskHandle handle, const TaskRecord& record) {
 bool TableWriter::free(TaskHandle handle) {
   if (!is_current(handle)) return false;
   TaskSlot& slot = arrays_.slots[handle.slot];
-  slot.word.store(StateWord{kNone, 0, handle.generation}.pack(), std::memory_order_release);
+  slot.word.store(StateWord{kNone, 0, 0, handle.generation}.pack(), std::memory_order_release);
   arrays_.inode_index[handle.slot].store(0, std::memory_order_release);
   arrays_.pid_index[bindings_[handle.slot].pid_entry].store(0, std::memory_order_release);
   write_record(slot, TaskRecord{});

@@ -53,6 +53,11 @@ class TableWriter {
                                 Reason reason);
   // Replaces the flags of a record that is in `state`. False when it is not.
   [[nodiscard]] bool set_flags(TaskHandle handle, TaskState state, std::uint8_t flags);
+  // Marks a COMPLETE record PLANNED_EXEC: in the tier `kernel` it survives one exec before `deadline`. False
+  // when it is not COMPLETE, or has survived as many as can be counted.
+  [[nodiscard]] bool plan_exec(TaskHandle handle, BootTime deadline);
+  // The planned exec has happened, as keyd has learned by itself: the plan is used up, the exec counted.
+  [[nodiscard]] bool count_exec(TaskHandle handle);
   // Replaces what the record says beside its state. `record.inode` and `pid` must be as bound. False when
   // stale.
   [[nodiscard]] bool update(TaskHandle handle, const TaskRecord& record);
@@ -75,6 +80,7 @@ class TableWriter {
   [[nodiscard]] std::size_t strain(Index index, std::size_t bucket, std::uint64_t owner) const;
   [[nodiscard]] std::optional<std::size_t> free_entry(Index index, std::uint64_t key,
                                                       std::uint64_t owner) const;
+  [[nodiscard]] bool exchange(TaskHandle handle, StateWord from, StateWord to);
   void write_record(TaskSlot& slot, const TaskRecord& record);
   void changed();  // wakes those who wait for a change
 

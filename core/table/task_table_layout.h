@@ -11,8 +11,9 @@
 // and nowhere else: no probing chains, no tombstones. The hashes are public, so a stranger can make processes
 // whose keys meet in chosen buckets; no owner is given more than half of a bucket (TableWriter::bind).
 //
-// The kernel tier probes the inode index from a BPF program: a plain array of u64, entry i is slot i, and a
-// look-up is a loop of 2 x kBucketWidth loads, bounded for the verifier. Keep it so.
+// In the tier `kernel` the table is an array of 64-octet lines (core/table/table_change.h), and programs in the
+// kernel probe the inode index: a plain array of u64, entry i is slot i, and a look-up is a loop of 2 x
+// kBucketWidth loads, bounded for the verifier. Keep it so.
 #pragma once
 
 #include <array>
@@ -27,7 +28,7 @@
 namespace keyd::table {
 
 inline constexpr std::uint64_t kMagic = 0x314c42544459454b;  // "KEYDTBL1", little-endian
-inline constexpr std::uint32_t kLayoutVersion = 2;
+inline constexpr std::uint32_t kLayoutVersion = 3;
 inline constexpr std::size_t kBucketWidth = 16;
 inline constexpr std::size_t kOwnersShare = kBucketWidth / 2;  // entries of a bucket that one owner can have
 inline constexpr std::size_t kHeaderSize = 4096;
@@ -37,12 +38,18 @@ inline constexpr std::uint64_t kHeartbeatValidity = 3'000'000'000;  // ns
 
 enum class TaskState : std::uint8_t { kNone, kPending, kComplete, kExpired, kRevoked, kFailed };
 
-// Beside the state.
+// Beside the state. The last four are the kernel's own notes (tier `kernel`): they say why it has ended a
+// record, before keyd has written the reason down.
 enum TaskFlag : std::uint8_t {
   kChangeDue = 1,
   kReauthenticating = 2,
-  kPlannedExec = 4,
+  kPlannedExec = 4,         // one exec is allowed, until TaskSlot::plan_deadline
+  kExecuting = 8,           // that exec has begun
+  kEndedByExec = 16,        // REVOKED: it executed another program
+  kEndedByExit = 32,        // REVOKED: the process is gone, and with it its record
+  kEndedByCredentials = 64  // REVOKED: one of its ids changed
 };
+inline constexpr std::uint8_t kPublicFlags = kChangeDue | kReauthenticating | kPlannedExec;
 
 // Why a record is in its state. Values are part of the layout: append only.
 enum class Reason : std::uint8_t {
@@ -81,29 +88,34 @@ struct Strength {
   Revocation exec, exit, credentials;
 };
 
-// A slot's word: generation << 32 | flags << 8 | state. The generation counts bindings of the slot, so that a
-// transition meant for an earlier binding cannot hit a later one.
+// A slot's word: generation << 32 | exec_generation << 16 | flags << 8 | state. The generation counts bindings
+// of the slot, so that a transition meant for an earlier binding cannot hit a later one. The exec generation
+// stands here, and not in the record, because the kernel counts it: in one step with the consumption of a
+// planned exec. As long as the whole word is what it was, the same program is authenticated.
 struct StateWord {
   TaskState state = TaskState::kNone;
   std::uint8_t flags = 0;
+  std::uint16_t exec_generation = 0;  // planned execs that the record has survived; no plan beyond the last
   std::uint32_t generation = 0;
 
   static constexpr StateWord unpack(std::uint64_t word) {
     return {static_cast<TaskState>(word & 0xff), static_cast<std::uint8_t>(word >> 8),
-            static_cast<std::uint32_t>(word >> 32)};
+            static_cast<std::uint16_t>(word >> 16), static_cast<std::uint32_t>(word >> 32)};
   }
   [[nodiscard]] constexpr std::uint64_t pack() const {
-    return std::uint64_t{generation} << 32 | std::uint64_t{flags} << 8 | static_cast<std::uint64_t>(state);
+    return std::uint64_t{generation} << 32 | std::uint64_t{exec_generation} << 16 |
+           std::uint64_t{flags} << 8 | static_cast<std::uint64_t>(state);
   }
+  bool operator==(const StateWord&) const = default;
 };
 
 // What a record says beside its state word. Times are CLOCK_BOOTTIME nanoseconds, 0 for "not yet".
 struct TaskRecord {
-  std::uint64_t inode = 0;            // pidfs inode: the process
-  std::uint32_t pid = 0;              // in keyd's pid namespace; for people
-  std::uint32_t uid = 0, gid = 0;     // effective, when the record was made
-  std::uint32_t host = 0;             // 0: this host
-  std::uint32_t exec_generation = 0;  // planned execs it has survived
+  std::uint64_t inode = 0;         // pidfs inode: the process
+  std::uint32_t pid = 0;           // in keyd's pid namespace; for people
+  std::uint32_t uid = 0, gid = 0;  // effective, when the record was made
+  std::uint32_t host = 0;          // 0: this host
+  std::uint32_t reserved = 0;
   Scheme scheme = Scheme::kNone;
   Suite suite = Suite::kNone;
   Tier tier = Tier::kNone;
@@ -114,12 +126,18 @@ struct TaskRecord {
   std::uint32_t epoch = 0;                // of the traffic keys
   std::array<std::uint8_t, wire::kSessionIdSize> session_id{};
   std::uint8_t user_size = 0;
-  std::array<std::uint8_t, 7> reserved{};
+  std::array<std::uint8_t, 7> padding{};
   std::array<char, kMaxNameOctets> user{};
 };
 static_assert(sizeof(TaskRecord) == 168 && alignof(TaskRecord) == 8);
 static_assert(offsetof(TaskRecord, pending_since) == 32 && offsetof(TaskRecord, session_id) == 80 &&
               offsetof(TaskRecord, user_size) == 96 && offsetof(TaskRecord, user) == 104);
+
+// A record and its state at one moment.
+struct TaskView {
+  StateWord word;  // a reader's: by its own clock, COMPLETE past its expiry is EXPIRED; kPublicFlags alone
+  TaskRecord record;
+};
 
 inline constexpr std::size_t kRecordWords = sizeof(TaskRecord) / 8;
 
@@ -128,9 +146,11 @@ struct alignas(64) TaskSlot {
   std::atomic<std::uint64_t> word;
   std::atomic<std::uint64_t> sequence;
   std::array<std::atomic<std::uint64_t>, kRecordWords> record;
+  std::atomic<std::uint64_t> plan_deadline;  // CLOCK_BOOTTIME ns; counts while kPlannedExec is set
 };
 static_assert(std::endian::native == std::endian::little);
-static_assert(sizeof(TaskSlot) == 192 && std::atomic<std::uint64_t>::is_always_lock_free);
+static_assert(sizeof(TaskSlot) == 192 && offsetof(TaskSlot, plan_deadline) == 184 &&
+              std::atomic<std::uint64_t>::is_always_lock_free);
 // With its two index entries a process costs 208 octets (targets: at most 256).
 
 struct TableHeader {
@@ -144,14 +164,18 @@ struct TableHeader {
   Tier tier;
   Strength strength;                       // of this tier
   std::atomic<std::uint64_t> alive_until;  // CLOCK_BOOTTIME ns; past it, 0, or more than
-                                           // 2 kHeartbeatValidity ahead, nothing counts
+                                           // 2 kHeartbeatValidity ahead, nothing counts,
+                                           // unless the kernel keeps `down`
   std::atomic<std::uint64_t> used;         // slots in use
   std::atomic<std::uint64_t> changes;    // grows by one when a record comes, goes, or changes state or flags;
                                          // its low 32 bits are a futex that is woken then
   std::atomic<std::uint64_t> completed;  // exchanges that have succeeded since keyd's start
+  std::atomic<std::uint64_t> down;       // not 0: keyd has stopped or is dead, nothing counts any more
+  std::uint64_t kernel_keeps_down;       // 1: the kernel sets `down` before keyd's death can be seen; no
+      // heartbeat is needed. 0: a keyd that is killed leaves `down` as it is
 };
 static_assert(offsetof(TableHeader, alive_until) == 48 && offsetof(TableHeader, completed) == 72 &&
-              sizeof(TableHeader) == 80);
+              offsetof(TableHeader, down) == 80 && sizeof(TableHeader) == 96);
 
 // Octets of a whole table.
 constexpr std::size_t table_size(std::size_t capacity) {

@@ -32,7 +32,7 @@ void fill(keyclient_identity& out, const table::TaskView& view, const table::Tab
   out.gid = r.gid;
   out.inode = r.inode;
   out.host = r.host;
-  out.exec_generation = r.exec_generation;
+  out.exec_generation = view.word.exec_generation;
   copy_text(out.user, {r.user.data(), std::min<std::size_t>(r.user_size, r.user.size())});
   copy_text(out.scheme, table::name_of(r.scheme));
   copy_text(out.suite, table::name_of(r.suite));

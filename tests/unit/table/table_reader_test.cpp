@@ -505,7 +505,7 @@ TEST_F(ForeignTable, ShowsNoUserNameLongerThanItsRoom) {
   TaskRecord record = record_of(7, 7);
   record.user_size = kMaxNameOctets + 1;
   auto* const slot = octets_.data() + kHeaderSize + 32 * 16 + first * sizeof(TaskSlot);
-  const std::uint64_t word = StateWord{kPending, 0, 1}.pack();
+  const std::uint64_t word = StateWord{kPending, 0, 0, 1}.pack();
   std::memcpy(slot, &word, sizeof word);
   std::memcpy(slot + 16, &record, sizeof record);
   index[first] = 7;

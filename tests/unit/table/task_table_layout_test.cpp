@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <type_traits>
 #include <vector>
 
@@ -37,12 +38,13 @@ TEST(StateWord, IsWhatItWasAfterPackingAndUnpacking) {
   for (unsigned state = 0; state < 6; ++state) {
     for (const unsigned flags : {0u, 1u, 7u, 255u}) {
       for (const std::uint32_t generation : {0u, 1u, 0x80000000u, 0xffffffffu}) {
-        const StateWord word{static_cast<TaskState>(state), static_cast<std::uint8_t>(flags), generation};
-        const StateWord again = StateWord::unpack(word.pack());
-        EXPECT_EQ(again.state, word.state);
-        EXPECT_EQ(again.flags, word.flags);
-        EXPECT_EQ(again.generation, word.generation);
-        EXPECT_EQ(word.pack(), std::uint64_t{generation} << 32 | flags << 8 | state);
+        for (const auto execs : std::to_array<std::uint16_t>({0, 1, 0xffff})) {
+          const StateWord word{static_cast<TaskState>(state), static_cast<std::uint8_t>(flags), execs,
+                               generation};
+          EXPECT_EQ(StateWord::unpack(word.pack()), word);
+          EXPECT_EQ(word.pack(),
+                    std::uint64_t{generation} << 32 | std::uint64_t{execs} << 16 | flags << 8 | state);
+        }
       }
     }
   }
