@@ -23,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 using Place = std::variant<std::string*, bool*, std::uint32_t*, std::chrono::seconds*, TierChoice*,
-                           TableAccess*, AuditFormat*>;
+                           CredentialsWatch*, TableAccess*, AuditFormat*>;
 
 struct Setter {
   std::function<std::string(const toml::node&)> set;  // gives what is wrong with the value, or nothing
@@ -121,7 +121,11 @@ KeyTable known_keys(Config& c) {
          live(choice<std::string>(
              c.log_level,
              {{"debug", "debug"}, {"info", "info"}, {"warning", "warning"}, {"error", "error"}}))},
+        {"credentials", at_start(choice<CredentialsWatch>(
+                            c.credentials, {{"tier", CredentialsWatch::kTier},
+                                            {"every-syscall", CredentialsWatch::kEverySyscall}}))},
         {"tier", at_start(choice<TierChoice>(c.tier, {{"auto", TierChoice::kAuto},
+                                                      {"kernel", TierChoice::kKernel},
                                                       {"watch", TierChoice::kWatch},
                                                       {"pidfd", TierChoice::kPidfd}}))}}},
       {"table",

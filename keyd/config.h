@@ -13,7 +13,8 @@
 
 namespace keyd::daemon {
 
-enum class TierChoice { kAuto, kWatch, kPidfd };
+enum class TierChoice { kAuto, kKernel, kWatch, kPidfd };
+enum class CredentialsWatch { kTier, kEverySyscall };
 enum class TableAccess { kEveryone, kAdministrators };
 enum class AuditFormat { kText, kJson };
 
@@ -24,6 +25,7 @@ struct Config {
   std::string admin_group;  // its members may use admin.sock; empty: root (and keyd's own user) alone
   std::string log_level = "info";
   TierChoice tier = TierChoice::kAuto;
+  CredentialsWatch credentials = CredentialsWatch::kTier;  // how changes of a process's ids are noticed
 
   // [table]
   std::uint32_t table_capacity = 16384;  // processes; a power of two, 16 … 1048576

@@ -15,6 +15,7 @@ namespace {
 const char* name_of(TierChoice choice) {
   switch (choice) {
     case TierChoice::kAuto: return "auto";
+    case TierChoice::kKernel: return "kernel";
     case TierChoice::kWatch: return "watch";
     case TierChoice::kPidfd: return "pidfd";
   }

@@ -26,6 +26,7 @@
 #include "keyd/runtime_directory.h"
 #include "keyd/server.h"
 #include "keyd/sqlite_user_store.h"
+#include "keyd/tier_ladder.h"
 
 namespace {
 
@@ -92,21 +93,6 @@ Result<std::uint32_t> admin_group_of(const Config& config) {
   return entry->gr_gid;
 }
 
-// The best tier that this machine and our rights reach, or the one that was asked for, or an error: never a
-// weaker one than was asked for.
-Result<std::pair<table::Tier, std::optional<kernel::ProcConnector>>> reach_tier(TierChoice choice) {
-  if (choice == TierChoice::kPidfd)
-    return std::pair{table::Tier::kPidfd, std::optional<kernel::ProcConnector>()};
-  auto connector = kernel::ProcConnector::open();
-  if (connector) return std::pair{table::Tier::kWatch, std::optional(std::move(*connector))};
-  if (choice == TierChoice::kWatch) {
-    connector.error().detail = "tier watch cannot be reached: " + connector.error().detail;
-    return std::unexpected(connector.error());
-  }
-  log::info("tier watch cannot be reached: " + connector.error().message());
-  return std::pair{table::Tier::kPidfd, std::optional<kernel::ProcConnector>()};
-}
-
 log::Level level_of(const std::string& name) {
   return name == "debug"     ? log::Level::kDebug
          : name == "warning" ? log::Level::kWarning
@@ -126,7 +112,7 @@ Result<Prepared> prepare(const Options& options, Config config) {
         Code::kUnsupported,
         "this kernel cannot name processes for good (pidfs, Linux 6.9); keyd makes do with nothing weaker");
   }
-  auto tier = reach_tier(config.tier);  // with the privileges we started with
+  auto tier = reach_tier(config);
   if (!tier) return std::unexpected(tier.error());
   auto admin_group = admin_group_of(config);
   if (!admin_group) return std::unexpected(admin_group.error());
@@ -162,8 +148,6 @@ Result<Prepared> prepare(const Options& options, Config config) {
   if (store->created) log::info("made a new store in " + escape(options.state_directory));
   auto tries = store->users->tries();
   if (!tries) return std::unexpected(tries.error());
-  auto memory = table::SealedMemfd::create(table::table_size(config.table_capacity));
-  if (!memory) return std::unexpected(memory.error());
   auto clients = runtime->listen("keyd.sock", 0666, static_cast<gid_t>(-1));
   if (!clients) return std::unexpected(clients.error());
   const bool group = *admin_group != static_cast<std::uint32_t>(-1);
@@ -185,8 +169,8 @@ Result<Prepared> prepare(const Options& options, Config config) {
   if (!inode) return fail(Code::kUnsupported, "keyd cannot name itself");
   return Prepared{
       ServerParts{std::move(config), std::move(*audit), std::move(*accounts), std::move(store->users),
-                  std::move(*tries), std::move(store->sealer), std::move(*memory), std::move(tier->second),
-                  tier->first, *inode, *admin_group, std::move(*clients), std::move(*admins)},
+                  std::move(*tries), std::move(store->sealer), std::move(*tier), *inode, *admin_group,
+                  std::move(*clients), std::move(*admins)},
       std::move(*runtime)};
 }
 
@@ -221,7 +205,8 @@ int serve(int argc, char** argv) {
   if (!prepared) return announcement.failed(prepared.error());
 
   boost::asio::io_context loop(1);
-  const table::Tier tier = prepared->parts.tier;
+  const table::Tier tier = prepared->parts.tier.tier;
+  const table::Strength strength = prepared->parts.tier.strength;
   Server server(loop, std::move(prepared->parts));
   boost::asio::signal_set signals(loop, SIGTERM, SIGINT);
   signals.async_wait([&](boost::system::error_code, int) {
@@ -238,15 +223,15 @@ int serve(int argc, char** argv) {
   };
   await_hangup();
   if (auto started = server.start(); !started) return announcement.failed(started.error());
-  log::info(fmt::format(
-      "keyd " KEYD_VERSION " on {}: tier {}, exec revoked {}, exit {}, credentials {}",
-      escape(options.runtime_directory), table::name_of(tier), table::name_of(table::strength_of(tier).exec),
-      table::name_of(table::strength_of(tier).exit), table::name_of(table::strength_of(tier).credentials)));
+  log::info(fmt::format("keyd " KEYD_VERSION " on {}: tier {}, exec revoked {}, exit {}, credentials {}",
+                        escape(options.runtime_directory), table::name_of(tier),
+                        table::name_of(strength.exec), table::name_of(strength.exit),
+                        table::name_of(strength.credentials)));
   announcement.ready(tier);
   loop.run();
   prepared->runtime.remove_sockets();
   log::info("stopped");
-  return 0;
+  return server.failed() ? 1 : 0;
 }
 
 }  // namespace

@@ -77,9 +77,9 @@ Server::Server(asio::io_context& loop, ServerParts parts)
       passwords_(*sealer_, config_.historic_enabled && config_.resident_passwords),
       tries_(try_limits(config_), parts.tries, boot_now()),
       tasks_(loop,
-             std::make_unique<table::TableWriter>(std::move(parts.table_memory), config_.table_capacity,
-                                                  parts.tier, parts.own_inode),
-             std::move(parts.connector), quota_, audit_, task_limits(config_),
+             std::make_unique<table::TableWriter>(std::move(parts.tier.memory), config_.table_capacity,
+                                                  parts.tier.tier, parts.own_inode, parts.tier.strength),
+             std::move(parts.tier.connector), quota_, audit_, task_limits(config_),
              [this](std::uint64_t inode, table::Reason reason) { task_ended(inode, reason); }),
       client_door_(loop, std::move(parts.client_listener),
                    [this](UniqueFd socket) { admit(std::move(socket), Door::kClients); }),
@@ -148,6 +148,14 @@ void Server::reload(Result<Config> loaded) {
 
 void Server::tick() {
   const BootTime now = boot_now();
+  if (!tasks_.table().memory().is_protected()) {
+    log::error(
+        "every user may load BPF programs now (kernel.unprivileged_bpf_disabled is 0) and could write the task "
+        "table with one: nothing in it counts any more. Set it to 1 and start keyd again");
+    failed_ = true;
+    stop();
+    return;
+  }
   tasks_.tick();
   nonces_.sweep(now);
   while (Connection* const late = idle_.overdue(now)) late->out_of_time();

@@ -23,6 +23,7 @@
 #include "keyd/store_probe.h"
 #include "keyd/store_thread.h"
 #include "keyd/task_registry.h"
+#include "keyd/tier_ladder.h"
 #include "keyd/try_ledger.h"
 #include "keyd/user_directory.h"
 #include "keyd/worker_pool.h"
@@ -37,9 +38,7 @@ struct ServerParts {
   std::unique_ptr<UserStore> store;
   std::vector<TryCount> tries;  // as stored
   std::unique_ptr<StoreSealer> sealer;
-  std::unique_ptr<table::TableMemory> table_memory;
-  std::optional<kernel::ProcConnector> connector;
-  table::Tier tier;
+  ReachedTier tier;
   std::uint64_t own_inode;
   std::uint32_t admin_group;  // a gid, or -1
   UniqueFd client_listener, admin_listener;
@@ -63,6 +62,8 @@ class Server {
   [[nodiscard]] Result<void> start();
   // Refuses everybody from now on, revokes every record, closes every connection.
   void stop();
+  // It has stopped by itself, for a reason that the log has.
+  [[nodiscard]] bool failed() const { return failed_; }
   // Takes over from `loaded` what can change while keyd runs (config_keys), and opens the audit log anew. An
   // error, in `loaded` or here, changes nothing. Either is told in both logs.
   void reload(Result<Config> loaded);
@@ -133,7 +134,7 @@ class Server {
   TaskRegistry tasks_;
   Listener client_door_, admin_door_;
   boost::asio::steady_timer tick_timer_;
-  bool stopping_ = false;
+  bool stopping_ = false, failed_ = false;
   const BootTime started_ = boot_now();
   ReloadState reload_state_;
   StoreThread store_;

@@ -1,6 +1,8 @@
 // The part of the task registry that listens to the kernel: exits, execs and changes of credentials, and the
-// one exec that was planned. Exits come by pidfd in every tier; the rest by the process connector, where
-// there is one.
+// one exec that was planned. Exits come by pidfd in every tier. In tier `kernel` the kernel has ended the record
+// before anybody hears of it; in tier `watch` the process connector tells, and the record is ended here.
+#include <boost/asio/post.hpp>
+
 #include "core/base/log.h"
 #include "core/kernel/task_capabilities.h"
 #include "keyd/task_registry.h"
@@ -23,6 +25,68 @@ void TaskRegistry::watch_exit(Task& task) {
                                 if (!ec) exited(inode);
                               });
 }
+
+// ---- tier `kernel`: the kernel has changed records, the books follow
+
+void TaskRegistry::watch_kernel() {
+  kernel_watch_->async_wait(asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code ec) {
+    if (ec) return;
+    follow_kernel();
+    watch_kernel();
+  });
+}
+
+void TaskRegistry::follow_kernel() {
+  std::vector<std::uint32_t> slots;
+  table_->memory().take_events(slots);
+  for (const std::uint32_t slot : slots) {
+    if (Task* const task = find(table_->inode_at(slot))) follow(*task);
+  }
+  if (!slots.empty()) table_->wake();
+}
+
+void TaskRegistry::follow(Task& task) {
+  const auto word = table_->state(task.handle);
+  if (!kernel_watch_ || !word || !task.counts) return;
+  if ((word->flags & table::kEndedByExit) != 0) {
+    exited(task.peer.inode);
+  } else if ((word->flags & (table::kEndedByExec | table::kEndedByCredentials)) != 0) {
+    const Reason reason =
+        (word->flags & table::kEndedByExec) != 0 ? Reason::kExec : Reason::kCredentialsChanged;
+    if (auto record = table_->record(task.handle)) {
+      record->reason = reason;
+      (void)table_->update(task.handle, *record);
+    }
+    account_for_end(task, TaskState::kRevoked, reason);
+  } else if (word->exec_generation != task.exec_generation) {
+    task.exec_generation = word->exec_generation;
+    if (task.plan) task.plan->exec_seen = true;
+    write_audit(task, "exec.done", Reason::kNone);
+  }
+}
+
+// Every process is asked for its ids, in slices: the kernel tells of a change only where every system call is
+// watched. What it has done and its events had no room for is found here as well.
+void TaskRegistry::ask_everybody() {
+  constexpr std::size_t kAtOnce = 256;
+  for (std::size_t i = 0; i < kAtOnce && !to_ask_.empty(); ++i) {
+    const std::uint64_t inode = to_ask_.back();
+    to_ask_.pop_back();
+    if (Task* const task = find(inode)) follow(*task);
+    if (Task* const task = find(inode)) credentials_may_have_changed(*task);
+  }
+  if (!to_ask_.empty()) asio::post(loop_, [this] { ask_everybody(); });
+}
+
+kernel::Heard TaskRegistry::hear(std::uint64_t inode) {
+  if (kernel_watch_) follow_kernel();
+  const kernel::Heard heard = drain_execs();
+  // Its event may have found no room.
+  if (Task* const task = find(inode)) follow(*task);
+  return heard;
+}
+
+// ---- tier `watch`
 
 void TaskRegistry::watch_execs(Watch& watch) {
   watch->async_wait(asio::posix::stream_descriptor::wait_read, [this, &watch](boost::system::error_code ec) {
@@ -122,7 +186,7 @@ bool TaskRegistry::plan_exec(std::uint64_t inode) {
   if (task == nullptr || task->pending) return false;
   Plan plan;
   plan.deadline = boot_now() + limits_.plan_deadline;
-  plan.capabilities = kernel::permitted_capabilities(task->peer.pidfd.get(), task->peer.pid);
+  if (connector_) plan.capabilities = kernel::permitted_capabilities(task->peer.pidfd.get(), task->peer.pid);
   if (!table_->plan_exec(task->handle, plan.deadline)) return false;
   task->plan = plan;
   schedule(*task, std::min(plan.deadline, task->expires));
@@ -131,10 +195,11 @@ bool TaskRegistry::plan_exec(std::uint64_t inode) {
 }
 
 void TaskRegistry::adopted(std::uint64_t inode) {
+  (void)hear(inode);
   Task* const task = find(inode);
   if (task == nullptr || !task->plan) return;
   task->plan.reset();
-  if (connector_) {
+  if (sees_execs()) {
     (void)table_->set_flags(task->handle, TaskState::kComplete, 0);
   } else {  // this tier sees no execs: the adoption is the sign of it
     (void)table_->count_exec(task->handle);

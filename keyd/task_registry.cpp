@@ -26,6 +26,10 @@ TaskRegistry::TaskRegistry(asio::io_context& loop, std::unique_ptr<table::TableW
       limits_(limits),
       ended_(std::move(ended)) {
   table_->heartbeat();
+  if (const int events = table_->memory().event_descriptor(); events >= 0) {
+    kernel_watch_ = std::make_unique<asio::posix::stream_descriptor>(loop_, events);
+    watch_kernel();
+  }
   if (connector_) {
     exec_watch_ = std::make_unique<asio::posix::stream_descriptor>(loop_, connector_->exec_descriptor());
     acknowledgement_watch_ =
@@ -39,6 +43,7 @@ TaskRegistry::TaskRegistry(asio::io_context& loop, std::unique_ptr<table::TableW
 
 TaskRegistry::~TaskRegistry() {
   // The descriptors belong to somebody else: Asio must not close them.
+  if (kernel_watch_) kernel_watch_->release();
   if (exec_watch_) exec_watch_->release();
   if (acknowledgement_watch_) acknowledgement_watch_->release();
   if (ids_watch_) ids_watch_->release();
@@ -59,7 +64,7 @@ TaskState TaskRegistry::state_of(const Task& task) const {
 
 BeginOutcome TaskRegistry::begin(kernel::PeerIdentity& peer, const ExchangeSubject& subject) {
   // Events from before this exchange (the exec that started the client) must not be taken for later ones.
-  if (drain_execs() != kernel::Heard::kAll) return BeginOutcome::kBusy;
+  if (hear(peer.inode) != kernel::Heard::kAll) return BeginOutcome::kBusy;
   kernel::PidfdInfo info;
   if (kernel::query_pidfd(peer.pidfd.get(), info) != kernel::PidfdOutcome::kAlive || info.ids != peer.ids) {
     return BeginOutcome::kGone;
@@ -112,7 +117,7 @@ BeginOutcome TaskRegistry::begin(kernel::PeerIdentity& peer, const ExchangeSubje
   std::ranges::copy(bytes_of(subject.session_id), record.session_id.begin());
   record.user_size = static_cast<std::uint8_t>(subject.user.size());
   std::ranges::copy(subject.user, record.user.begin());
-  const auto handle = table_->bind(record, quota_.account_of(record.uid));
+  const auto handle = table_->bind(record, quota_.account_of(record.uid), peer.ids);
   if (!handle) return BeginOutcome::kFull;
 
   Task& task = tasks_[peer.inode];
@@ -132,7 +137,7 @@ BeginOutcome TaskRegistry::begin(kernel::PeerIdentity& peer, const ExchangeSubje
 }
 
 CompleteOutcome TaskRegistry::complete(std::uint64_t inode) {
-  const kernel::Heard heard = drain_execs();
+  const kernel::Heard heard = hear(inode);
   Task* const task = find(inode);
   if (task == nullptr) return CompleteOutcome::kChanged;
   if (!task->pending) {  // a renewal whose deadline has passed has left COMPLETE behind
@@ -195,7 +200,7 @@ bool TaskRegistry::still_itself(const Task& task) const {
 }
 
 ConfirmOutcome TaskRegistry::confirm(std::uint64_t inode, std::string session_id) {
-  const kernel::Heard heard = drain_execs();
+  const kernel::Heard heard = hear(inode);
   Task* const task = find(inode);
   if (task == nullptr || state_of(*task) != TaskState::kComplete) return ConfirmOutcome::kOver;
   if (task->expires <= boot_now()) {
@@ -212,10 +217,10 @@ ConfirmOutcome TaskRegistry::confirm(std::uint64_t inode, std::string session_id
 }
 
 void TaskRegistry::connection_closed(std::uint64_t inode, bool had_session) {
-  (void)drain_execs();
+  (void)hear(inode);
   Task* const task = find(inode);
   if (task == nullptr) return;
-  if (task->plan && connector_) return;  // the plan's deadline judges it
+  if (task->plan && sees_execs()) return;  // the plan's deadline judges it
   if (kernel::has_exited(task->peer.pidfd.get())) {
     exited(inode);
     return;
@@ -260,6 +265,12 @@ std::optional<table::TaskView> TaskRegistry::look_up(std::uint64_t inode) const 
 void TaskRegistry::end(Task& task, TaskState to, Reason reason) {
   const TaskState from = state_of(task);
   if (!table_->transition(task.handle, from, to, 0, reason)) return;
+  account_for_end(task, to, reason);
+}
+
+// What follows on the end of a record, whoever has ended it.
+void TaskRegistry::account_for_end(Task& task, TaskState to, Reason reason) {
+  task.counts = false;
   write_audit(task, to == TaskState::kFailed ? "exchange.failed" : "record.ended", reason);
   task.pending.reset();
   task.pending_charge = Charge();
@@ -316,8 +327,7 @@ void TaskRegistry::erase(std::uint64_t inode) {
 void TaskRegistry::exited(std::uint64_t inode) {
   Task* const task = find(inode);
   if (task == nullptr) return;
-  const TaskState state = state_of(*task);
-  if (state == TaskState::kPending || state == TaskState::kComplete) {
+  if (task->counts) {
     audit_.write({.event = "process.exited",
                   .user = task->user,
                   .uid = task->peer.ids.euid,
@@ -361,6 +371,9 @@ void TaskRegistry::schedule(Task& task, BootTime when) {
 
 void TaskRegistry::due(Task& task, BootTime now) {
   const std::uint64_t inode = task.peer.inode;
+  const bool counted = task.counts;
+  follow(task);
+  if (find(inode) == nullptr || counted != task.counts) return;
   switch (state_of(task)) {
     case TaskState::kPending: end(task, TaskState::kFailed, Reason::kDeadline); return;
     case TaskState::kComplete: break;
@@ -371,8 +384,8 @@ void TaskRegistry::due(Task& task, BootTime now) {
   } else if (task.pending && task.pending_deadline <= now) {
     fail(inode, Reason::kDeadline);
   } else if (task.plan && task.plan->deadline <= now) {
-    // Without a proc connector nobody would see a second exec: the record cannot stand without its channel.
-    if (!connector_ || !task.plan->exec_seen) {
+    // Where nobody would see a second exec, the record cannot stand without its channel.
+    if (!sees_execs() || !task.plan->exec_seen) {
       end(task, TaskState::kRevoked, Reason::kPlanExpired);
       return;
     }
@@ -391,6 +404,11 @@ void TaskRegistry::tick() {
     if (!connector_->probe()) events_lost();
     (void)drain_execs();
     if (ids_flood_) drain_ids();
+  }
+  if (kernel_watch_ && to_ask_.empty()) {
+    to_ask_.reserve(tasks_.size());
+    for (const auto& [inode, task] : tasks_) to_ask_.push_back(inode);
+    ask_everybody();
   }
   const BootTime now = boot_now();
   std::vector<std::uint64_t> overdue;

@@ -129,12 +129,22 @@ class TaskRegistry {
     std::optional<Plan> plan;
     std::unique_ptr<boost::asio::posix::stream_descriptor> exit_watch;
     std::uint32_t exchanges = 0;
+    std::uint16_t exec_generation = 0;  // as far as our books go; the kernel may have counted on
+    bool counts = true;                 // in our books: its end was not accounted for yet
   };
   using TaskMap = std::unordered_map<std::uint64_t, Task>;
 
   void watch_exit(Task& task);
   void exited(std::uint64_t inode);
   using Watch = std::unique_ptr<boost::asio::posix::stream_descriptor>;
+  // Some tier shows execs: the kernel ends records by itself, or the process connector tells.
+  [[nodiscard]] bool sees_execs() const { return kernel_watch_ != nullptr || connector_; }
+  void watch_kernel();
+  void follow_kernel();
+  void follow(Task& task);
+  void ask_everybody();
+  // Takes in what the kernel has done or told since the last time, and all that it has done to this process.
+  kernel::Heard hear(std::uint64_t inode);
   void watch_execs(Watch& watch);
   kernel::Heard drain_execs();
   void watch_ids();
@@ -143,6 +153,7 @@ class TaskRegistry {
   void credentials_may_have_changed(Task& task);
   void events_lost();
   void end(Task& task, table::TaskState to, table::Reason reason);
+  void account_for_end(Task& task, table::TaskState to, table::Reason reason);
   void erase(std::uint64_t inode);
   void schedule(Task& task, BootTime when);
   void due(Task& task, BootTime now);
@@ -154,9 +165,10 @@ class TaskRegistry {
   boost::asio::io_context& loop_;
   std::unique_ptr<table::TableWriter> table_;
   std::optional<kernel::ProcConnector> connector_;
-  Watch exec_watch_, acknowledgement_watch_, ids_watch_;
+  Watch kernel_watch_, exec_watch_, acknowledgement_watch_, ids_watch_;
   boost::asio::steady_timer ids_pause_;
-  bool ids_flood_ = false;  // more than can be read: not watched, the next tick asks everybody
+  bool ids_flood_ = false;             // more than can be read: not watched, the next tick asks everybody
+  std::vector<std::uint64_t> to_ask_;  // what is left of a round of ask_everybody()
   Quota& quota_;
   Audit& audit_;
   Limits limits_;

@@ -1,7 +1,3 @@
-// Order matters to readers that run at the same time and to a writer killed in the middle:
-//   binding   record first, then word, then the indexes: nobody finds a slot before it is whole;
-//   changing  a record is written before the word that makes it count (COMPLETE);
-//   freeing   word first, then the indexes, then the record.
 #include "core/table/table_writer.h"
 
 #include <linux/futex.h>
@@ -11,51 +7,44 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 
 #include "core/kernel/namespaces.h"
-#include "core/table/task_terms.h"
 
 namespace keyd::table {
-namespace {
-
-constexpr std::uint8_t mask(std::initializer_list<TaskState> states) {
-  std::uint8_t bits = 0;
-  for (const TaskState state : states) bits |= static_cast<std::uint8_t>(1u << static_cast<unsigned>(state));
-  return bits;
-}
 
 using enum TaskState;
-// Row: from. COMPLETE is reached from PENDING alone, or from itself by a re-authentication. A record that has
-// ended never lives again: the next exchange of its process binds a new one.
-constexpr std::array<std::uint8_t, 6> kLegal{
-    mask({kPending}),                              // NONE: bind
-    mask({kComplete, kFailed, kRevoked, kNone}),   // PENDING
-    mask({kComplete, kExpired, kRevoked, kNone}),  // COMPLETE
-    mask({kNone}),                                 // EXPIRED
-    mask({kNone}),                                 // REVOKED
-    mask({kNone}),                                 // FAILED
-};
 
+namespace {
 constexpr std::uint16_t kLastExecGeneration = 0xffff;
 
-}  // namespace
-
-bool is_legal(TaskState from, TaskState to) {
-  const auto row = static_cast<std::size_t>(from), column = static_cast<std::size_t>(to);
-  return row < kLegal.size() && column < kLegal.size() && (kLegal[row] >> column & 1) != 0;
+table_change change_of(table_change_kind kind, TaskHandle handle, StateWord word = {}) {
+  table_change change{};
+  change.kind = kind;
+  change.slot = handle.slot;
+  word.generation = handle.generation;
+  change.word = word.pack();
+  return change;
 }
 
+// The table is written by TableMemory::apply() alone.
+TableArrays readable(const void* base, std::size_t capacity) {
+  return TableArrays::at(const_cast<void*>(base), capacity);
+}
+}  // namespace
+
 TableWriter::TableWriter(std::unique_ptr<TableMemory> memory, std::uint32_t capacity, Tier tier,
-                         std::uint64_t keyd_inode)
+                         std::uint64_t keyd_inode, Strength strength)
     : memory_(std::move(memory)),
       capacity_(capacity),
-      arrays_(TableArrays::at(memory_->data(), capacity)),
+      arrays_(readable(memory_->view(), capacity)),
       bindings_(capacity) {
   if (!std::has_single_bit(capacity) || capacity < kBucketWidth || memory_->size() < table_size(capacity))
     std::abort();
-  TableHeader& header = *arrays_.header;
+  TableHeader header{};
   const auto namespaces = kernel::own_namespaces();
+  header.magic = kMagic;
   header.version = kLayoutVersion;
   header.capacity = capacity;
   header.pid_namespace = namespaces.pid;
@@ -63,21 +52,34 @@ TableWriter::TableWriter(std::unique_ptr<TableMemory> memory, std::uint32_t capa
   header.keyd_inode = keyd_inode;
   header.keyd_pid = static_cast<std::uint32_t>(::getpid());
   header.tier = tier;
-  header.strength = strength_of(tier);
-  header.magic = kMagic;
+  header.strength = strength;
+  header.kernel_keeps_down = memory_->kernel_keeps_down() ? 1 : 0;
+  table_change change = change_of(TABLE_CHANGE_LAY, {});
+  std::memcpy(change.record, &header, sizeof header);
+  if (!apply(change)) std::abort();
+}
+
+bool TableWriter::apply(table_change& change, const TaskRecord* record) {
+  if (record != nullptr) std::memcpy(change.record, record, sizeof *record);
+  if (!memory_->apply(change)) return false;
+  const bool moved = change.kind != TABLE_CHANGE_LAY && change.kind != TABLE_CHANGE_BEAT &&
+                     change.kind != TABLE_CHANGE_UPDATE;
+  if (moved) wake();
+  return true;
 }
 
 void TableWriter::heartbeat(std::uint64_t validity) {
-  arrays_.header->alive_until.store(boot_now() + validity, std::memory_order_release);
+  table_change change = change_of(TABLE_CHANGE_BEAT, {});
+  change.moment = boot_now() + validity;
+  (void)apply(change);
 }
 
 void TableWriter::mark_down() {
-  arrays_.header->down.store(1, std::memory_order_release);
-  arrays_.header->alive_until.store(0, std::memory_order_release);
+  table_change change = change_of(TABLE_CHANGE_DOWN, {});
+  (void)apply(change);
 }
 
-void TableWriter::changed() {
-  arrays_.header->changes.fetch_add(1, std::memory_order_release);
+void TableWriter::wake() {
   // Readers wait on the counter's low half (little-endian), which a read-only mapping is enough for.
   ::syscall(SYS_futex, &arrays_.header->changes, FUTEX_WAKE, std::numeric_limits<int>::max(), nullptr,
             nullptr, 0);
@@ -87,15 +89,6 @@ bool TableWriter::is_current(TaskHandle handle) const {
   if (handle.slot >= capacity_) return false;
   const StateWord word = StateWord::unpack(arrays_.slots[handle.slot].word.load(std::memory_order_relaxed));
   return word.generation == handle.generation && word.state != kNone;
-}
-
-void TableWriter::write_record(TaskSlot& slot, const TaskRecord& record) {
-  const std::uint64_t sequence = slot.sequence.load(std::memory_order_relaxed);
-  slot.sequence.store(sequence + 1, std::memory_order_relaxed);
-  std::atomic_thread_fence(std::memory_order_release);
-  const auto words = std::bit_cast<std::array<std::uint64_t, kRecordWords>>(record);
-  for (std::size_t i = 0; i < kRecordWords; ++i) slot.record[i].store(words[i], std::memory_order_relaxed);
-  slot.sequence.store(sequence + 2, std::memory_order_release);
 }
 
 bool TableWriter::has_record(std::uint64_t inode) const {
@@ -141,7 +134,8 @@ std::optional<std::size_t> TableWriter::free_entry(Index index, std::uint64_t ke
   return i;
 }
 
-Result<TaskHandle> TableWriter::bind(const TaskRecord& record, std::uint64_t owner) {
+Result<TaskHandle> TableWriter::bind(const TaskRecord& record, std::uint64_t owner,
+                                     const kernel::TaskIds& ids) {
   if (record.inode == 0 || has_record(record.inode)) {
     return fail(Code::kRefused, "the process has a record already");
   }
@@ -149,96 +143,71 @@ Result<TaskHandle> TableWriter::bind(const TaskRecord& record, std::uint64_t own
   const auto pid_entry = free_entry(Index::kPid, record.pid, owner);
   if (!slot || !pid_entry) return fail(Code::kExhausted, "the task table has no room for this account");
 
+  table_change change{};
+  change.kind = TABLE_CHANGE_BIND;
+  change.slot = static_cast<std::uint32_t>(*slot);
+  change.pid_entry = static_cast<std::uint32_t>(*pid_entry);
+  change.word = arrays_.slots[*slot].word.load(std::memory_order_relaxed);
+  const std::array<std::uint32_t, 8> all{ids.ruid, ids.rgid, ids.suid,  ids.sgid,
+                                         ids.euid, ids.egid, ids.fsuid, ids.fsgid};
+  std::ranges::copy(all, change.ids);
+  if (!apply(change, &record)) return fail(Code::kBroken, "the task table takes no record");
   bindings_[*slot] = {owner, *pid_entry};
-  TaskSlot& taken = arrays_.slots[*slot];
-  StateWord word = StateWord::unpack(taken.word.load(std::memory_order_relaxed));
-  write_record(taken, record);
-  word = {kPending, 0, 0, word.generation + 1};
-  taken.word.store(word.pack(), std::memory_order_release);
-  arrays_.inode_index[*slot].store(record.inode, std::memory_order_release);
-  arrays_.pid_index[*pid_entry].store(std::uint64_t{record.pid} << 32 | (*slot + 1),
-                                      std::memory_order_release);
-  arrays_.header->used.fetch_add(1, std::memory_order_relaxed);
-  changed();
-  return TaskHandle{static_cast<std::uint32_t>(*slot), word.generation};
+  return TaskHandle{change.slot, StateWord::unpack(change.word).generation};
 }
 
 bool TableWriter::transition(TaskHandle handle, TaskState from, TaskState to, std::uint8_t flags,
                              Reason reason) {
-  if (!is_current(handle) || to == kNone || !is_legal(from, to)) return false;
-  TaskSlot& slot = arrays_.slots[handle.slot];
-  std::uint64_t expected = slot.word.load(std::memory_order_relaxed);
-  if (StateWord::unpack(expected).state != from) return false;
-  // A state that stops counting falls first, its explanation follows; one that begins to count is explained
-  // first.
+  const auto word = state(handle);
+  if (!word || word->state != from || to == kNone || !is_legal(from, to)) return false;
   auto explained = record(handle);
   if (!explained) return false;
   explained->reason = reason;
-  const std::uint64_t wanted =
-      StateWord{to, flags, StateWord::unpack(expected).exec_generation, handle.generation}.pack();
-  if (to == kComplete) write_record(slot, *explained);
-  if (!slot.word.compare_exchange_strong(expected, wanted, std::memory_order_acq_rel)) return false;
-  if (to == kComplete) {
-    arrays_.header->completed.fetch_add(1, std::memory_order_relaxed);
-  } else {
-    write_record(slot, *explained);
-  }
-  changed();
-  return true;
+  table_change change = change_of(TABLE_CHANGE_TRANSITION, handle, *word);
+  change.wanted = StateWord{to, flags, word->exec_generation, handle.generation}.pack();
+  return apply(change, &*explained);
 }
 
 bool TableWriter::set_flags(TaskHandle handle, TaskState state, std::uint8_t flags) {
   const auto word = this->state(handle);
   if (!word || word->state != state) return false;
-  StateWord wanted = *word;
-  wanted.flags = flags;
-  return exchange(handle, *word, wanted);
+  table_change change = change_of(TABLE_CHANGE_EXCHANGE, handle, *word);
+  change.wanted = StateWord{state, flags, word->exec_generation, handle.generation}.pack();
+  return apply(change);
 }
 
 bool TableWriter::plan_exec(TaskHandle handle, BootTime deadline) {
   const auto word = state(handle);
   if (!word || word->state != kComplete || word->exec_generation == kLastExecGeneration) return false;
-  arrays_.slots[handle.slot].plan_deadline.store(deadline, std::memory_order_release);
-  return set_flags(handle, kComplete, kPlannedExec);
+  table_change change = change_of(TABLE_CHANGE_EXCHANGE, handle, *word);
+  change.wanted = StateWord{kComplete, kPlannedExec, word->exec_generation, handle.generation}.pack();
+  change.moment = deadline;
+  return apply(change);
 }
 
 bool TableWriter::count_exec(TaskHandle handle) {
   const auto word = state(handle);
   if (!word || word->state != kComplete || word->exec_generation == kLastExecGeneration) return false;
-  StateWord wanted = *word;
-  wanted.flags = 0;
-  ++wanted.exec_generation;
-  return exchange(handle, *word, wanted);
-}
-
-bool TableWriter::exchange(TaskHandle handle, StateWord from, StateWord to) {
-  std::uint64_t expected = from.pack();
-  if (!arrays_.slots[handle.slot].word.compare_exchange_strong(expected, to.pack(),
-                                                               std::memory_order_acq_rel)) {
-    return false;
-  }
-  changed();
-  return true;
+  table_change change = change_of(TABLE_CHANGE_EXCHANGE, handle, *word);
+  const auto counted = static_cast<std::uint16_t>(word->exec_generation + 1);
+  change.wanted = StateWord{kComplete, 0, counted, handle.generation}.pack();
+  return apply(change);
 }
 
 bool TableWriter::update(TaskHandle handle, const TaskRecord& record) {
-  if (!is_current(handle)) return false;
-  if (arrays_.inode_index[handle.slot].load(std::memory_order_relaxed) != record.inode) return false;
-  if (this->record(handle)->pid != record.pid) return false;  // the index names it by this one
-  write_record(arrays_.slots[handle.slot], record);
-  return true;
+  table_change change = change_of(TABLE_CHANGE_UPDATE, handle);
+  return apply(change, &record);
 }
 
 bool TableWriter::free(TaskHandle handle) {
   if (!is_current(handle)) return false;
-  TaskSlot& slot = arrays_.slots[handle.slot];
-  slot.word.store(StateWord{kNone, 0, 0, handle.generation}.pack(), std::memory_order_release);
-  arrays_.inode_index[handle.slot].store(0, std::memory_order_release);
-  arrays_.pid_index[bindings_[handle.slot].pid_entry].store(0, std::memory_order_release);
-  write_record(slot, TaskRecord{});
-  arrays_.header->used.fetch_sub(1, std::memory_order_relaxed);
-  changed();
-  return true;
+  table_change change = change_of(TABLE_CHANGE_FREE, handle);
+  change.pid_entry = static_cast<std::uint32_t>(bindings_[handle.slot].pid_entry);
+  return apply(change);
+}
+
+std::uint64_t TableWriter::inode_at(std::uint32_t slot) const {
+  return slot < capacity_ ? arrays_.inode_index[slot].load(std::memory_order_relaxed) : 0;
 }
 
 std::optional<StateWord> TableWriter::state(TaskHandle handle) const {

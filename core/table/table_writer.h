@@ -1,5 +1,6 @@
-// The only writer of the task table. Every change of a record's state is a compare-and-swap on its word and
-// one of the legal transitions below; anything else is refused and changes nothing. Single-threaded.
+// The only one who asks for changes of the task table. Every change of a record's state is a compare-and-swap
+// on its word and a legal transition (is_legal); anything else is refused and changes nothing. Decides where a
+// record goes; the memory makes the change, and says no by itself to one that is not legal. Single-threaded.
 #pragma once
 
 #include <cstdint>
@@ -9,13 +10,12 @@
 
 #include "core/base/clock.h"
 #include "core/base/error.h"
+#include "core/kernel/pidfd.h"
 #include "core/table/table_memory.h"
 #include "core/table/task_table_layout.h"
+#include "core/table/task_terms.h"
 
 namespace keyd::table {
-
-// The transitions that exist (docs/architecture.md has them as a drawing).
-[[nodiscard]] bool is_legal(TaskState from, TaskState to);
 
 // Names one binding of one slot. Stale once the slot was freed or bound again: every operation on it then
 // fails.
@@ -27,25 +27,36 @@ struct TaskHandle {
 class TableWriter {
  public:
   // Lays an empty table into `memory`, which must hold table_size(capacity) octets. `capacity` is a power of
-  // two, at least kBucketWidth.
+  // two, at least kBucketWidth. `strength` is what the header promises to readers: the tier's, or better.
   TableWriter(std::unique_ptr<TableMemory> memory, std::uint32_t capacity, Tier tier,
-              std::uint64_t keyd_inode);
+              std::uint64_t keyd_inode, Strength strength);
+  TableWriter(std::unique_ptr<TableMemory> memory, std::uint32_t capacity, Tier tier,
+              std::uint64_t keyd_inode)
+      : TableWriter(std::move(memory), capacity, tier, keyd_inode, strength_of(tier)) {}
 
   [[nodiscard]] int reader_descriptor() const { return memory_->reader_descriptor(); }
   [[nodiscard]] std::size_t size() const { return memory_->size(); }
   [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
   [[nodiscard]] std::uint64_t used() const { return arrays_.header->used.load(std::memory_order_relaxed); }
   [[nodiscard]] Tier tier() const { return arrays_.header->tier; }
+  [[nodiscard]] Strength strength() const { return arrays_.header->strength; }
+  // What the kernel has done to records by itself, and whether it still keeps others from writing.
+  [[nodiscard]] TableMemory& memory() { return *memory_; }
 
   // Readers take the table's word until `validity` from now. Call several times within kHeartbeatValidity.
   void heartbeat(std::uint64_t validity = kHeartbeatValidity);
+  // Wakes those who wait for a change: every change here does, one of the kernel's cannot.
+  void wake();
   // Readers take nothing in the table for true from now on.
   void mark_down();
 
   // A new record, PENDING. `owner` is the account that pays for it, any number: it has at most kOwnersShare
   // entries of a bucket, so that nobody alone can take a bucket from others. kExhausted when neither bucket
   // of either index has room for this owner; kRefused when the process has a record.
-  [[nodiscard]] Result<TaskHandle> bind(const TaskRecord& record, std::uint64_t owner);
+  // `ids`: those that the process must keep, in the initial user namespace's numbers, where the kernel compares
+  // them.
+  [[nodiscard]] Result<TaskHandle> bind(const TaskRecord& record, std::uint64_t owner,
+                                        const kernel::TaskIds& ids = {});
 
   // Moves a record from `from` to `to`, setting flags and reason. False, with nothing changed, when the
   // handle is stale, the state is not `from`, or the transition is not legal.
@@ -64,6 +75,8 @@ class TableWriter {
   // Frees the slot: no record of the process is left. False when stale.
   bool free(TaskHandle handle);
 
+  // The process whose record is in this slot; 0: none.
+  [[nodiscard]] std::uint64_t inode_at(std::uint32_t slot) const;
   [[nodiscard]] std::optional<StateWord> state(TaskHandle handle) const;
   [[nodiscard]] std::optional<TaskRecord> record(TaskHandle handle) const;
 
@@ -80,13 +93,12 @@ class TableWriter {
   [[nodiscard]] std::size_t strain(Index index, std::size_t bucket, std::uint64_t owner) const;
   [[nodiscard]] std::optional<std::size_t> free_entry(Index index, std::uint64_t key,
                                                       std::uint64_t owner) const;
-  [[nodiscard]] bool exchange(TaskHandle handle, StateWord from, StateWord to);
-  void write_record(TaskSlot& slot, const TaskRecord& record);
-  void changed();  // wakes those who wait for a change
+  // Makes the change, and wakes those who wait for one where it is one to them.
+  [[nodiscard]] bool apply(table_change& change, const TaskRecord* record = nullptr);
 
   std::unique_ptr<TableMemory> memory_;
   std::uint32_t capacity_;
-  TableArrays arrays_;
+  TableArrays arrays_;             // to be read
   std::vector<Binding> bindings_;  // by slot; holds for used slots
 };
 

@@ -23,15 +23,16 @@
 #include <cstdint>
 
 #include "core/base/untrusted_text.h"
+#include "core/table/table_change.h"
 #include "core/wire/limits.h"
 
 namespace keyd::table {
 
 inline constexpr std::uint64_t kMagic = 0x314c42544459454b;  // "KEYDTBL1", little-endian
 inline constexpr std::uint32_t kLayoutVersion = 3;
-inline constexpr std::size_t kBucketWidth = 16;
+inline constexpr std::size_t kBucketWidth = TASK_TABLE_BUCKET_WIDTH;
 inline constexpr std::size_t kOwnersShare = kBucketWidth / 2;  // entries of a bucket that one owner can have
-inline constexpr std::size_t kHeaderSize = 4096;
+inline constexpr std::size_t kHeaderSize = TASK_TABLE_HEADER_SIZE;
 
 // A living keyd renews TableHeader::alive_until this far ahead, several times within it.
 inline constexpr std::uint64_t kHeartbeatValidity = 3'000'000'000;  // ns
@@ -182,19 +183,12 @@ constexpr std::size_t table_size(std::size_t capacity) {
   return kHeaderSize + capacity * (2 * sizeof(std::uint64_t) + sizeof(TaskSlot));
 }
 
-// The first of the two buckets of a pidfs inode or a pid. Fibonacci hashing: both come in runs.
+// The two buckets of a pidfs inode or a pid.
 constexpr std::size_t bucket_of(std::uint64_t key, std::size_t capacity) {
-  const std::uint64_t mixed = key * 0x9e3779b97f4a7c15u;
-  return static_cast<std::size_t>((mixed >> 32) & (capacity / kBucketWidth - 1));
+  return task_table_first_bucket(key, capacity / kBucketWidth);
 }
-
-// The second one. Another bucket than the first, except in a table that has but one. Keys that share their
-// first bucket are spread: the shift between the products keeps both from following the same differences.
 constexpr std::size_t second_bucket_of(std::uint64_t key, std::size_t capacity) {
-  std::uint64_t mixed = key * 0x9e3779b97f4a7c15u;
-  mixed = (mixed ^ mixed >> 32) * 0xd6e8feb86659fd93u;
-  const auto distance = static_cast<std::size_t>(mixed >> 32 | 1);
-  return bucket_of(key, capacity) ^ (distance & (capacity / kBucketWidth - 1));
+  return task_table_second_bucket(key, capacity / kBucketWidth);
 }
 
 // The three arrays behind the header of a table at `base`.

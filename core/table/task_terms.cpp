@@ -88,7 +88,8 @@ Strength strength_of(Tier tier) {
       return {Revocation::kAsynchronous, Revocation::kAsynchronous, Revocation::kAsynchronous};
     case Tier::kPidfd:  // exec: by the end of a connection that the library keeps close-on-exec
       return {Revocation::kCooperative, Revocation::kAsynchronous, Revocation::kOnContact};
-    case Tier::kKernel:
+    case Tier::kKernel:  // credentials: keyd asks every process, twice a second
+      return {Revocation::kSynchronous, Revocation::kSynchronous, Revocation::kAsynchronous};
     case Tier::kKernelTgid:
     case Tier::kNone: break;
   }

@@ -1,0 +1,213 @@
+#include "core/table/bpf_table.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <string>
+
+#include "core/kernel/pidfd.h"
+#include "task_table.skel.h"
+
+namespace keyd::table {
+
+namespace ipc = boost::interprocess;
+
+struct KernelObjects {
+  KernelObjects() = default;
+  KernelObjects(const KernelObjects&) = delete;
+  KernelObjects& operator=(const KernelObjects&) = delete;
+  ~KernelObjects() {
+    ring_buffer__free(events);
+    task_table_bpf__destroy(programs);
+  }
+  task_table_bpf* programs = nullptr;
+  ring_buffer* events = nullptr;
+  std::vector<std::uint32_t> changed;  // slots, as they come out of `events`
+};
+
+namespace {
+
+constexpr const char* kSwitch = "/proc/sys/kernel/unprivileged_bpf_disabled";
+
+// What libbpf complains of while it loads, its last line.
+std::string& complaint() {
+  static std::string line;
+  return line;
+}
+int keep_complaint(libbpf_print_level level, const char* format, va_list arguments) {
+  if (level != LIBBPF_WARN) return 0;
+  std::array<char, 512> line{};
+  std::vsnprintf(line.data(), line.size(), format, arguments);
+  complaint() = line.data();
+  while (!complaint().empty() && complaint().back() == '\n') complaint().pop_back();
+  return 0;
+}
+
+std::unexpected<Error> cannot(std::string what, int error) {
+  if (error == EPERM || error == EACCES) what += ": it takes CAP_BPF and CAP_PERFMON";
+  if (!complaint().empty()) what += " (" + complaint() + ")";
+  return std::unexpected(Error{Code::kUnsupported, std::move(what), error});
+}
+
+// Only where nobody else can load programs at all is a frozen array one that nobody else can write.
+bool others_load_no_programs(int file) {
+  char value = 0;
+  return ::pread(file, &value, 1, 0) == 1 && (value == '1' || value == '2');
+}
+
+bool is_traced_hook(const char* name) { return libbpf_find_vmlinux_btf_id(name, BPF_TRACE_RAW_TP) > 0; }
+
+int keep_slot(void* context, void* event, std::size_t size) {
+  std::uint64_t slot = 0;
+  if (size < sizeof slot) return 0;
+  __builtin_memcpy(&slot, event, sizeof slot);
+  static_cast<std::vector<std::uint32_t>*>(context)->push_back(static_cast<std::uint32_t>(slot));
+  return 0;
+}
+
+// Executes this very program, and stops before its first instruction.
+[[noreturn]] void execute_and_stop() {
+  std::array<char, 5> name{"keyd"};
+  std::array<char*, 2> arguments{name.data(), nullptr};
+  std::array<char*, 1> environment{nullptr};
+  if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) ::_exit(1);
+  ::execve("/proc/self/exe", arguments.data(), environment.data());
+  ::_exit(1);
+}
+
+}  // namespace
+
+BpfTable::~BpfTable() = default;
+
+Result<std::unique_ptr<BpfTable>> BpfTable::load(const Wish& wish) {
+  libbpf_set_print(keep_complaint);
+  complaint().clear();
+  std::unique_ptr<BpfTable> table(new BpfTable);
+  table->switch_ = UniqueFd(::open(kSwitch, O_RDONLY | O_CLOEXEC));
+  if (!table->switch_.valid() || !others_load_no_programs(table->switch_.get())) {
+    return fail(Code::kUnsupported,
+                std::string("every user may load BPF programs here, and could write the table with one; set ") +
+                    "kernel.unprivileged_bpf_disabled to 1");
+  }
+  for (const char* hook : {"sched_prepare_exec", "sched_process_exec", "sched_process_exit"}) {
+    if (!is_traced_hook(hook))
+      return fail(Code::kUnsupported, std::string("this kernel has no hook ") + hook + " (Linux 6.10, with BTF)");
+  }
+
+  table->objects_ = std::make_unique<KernelObjects>();
+  KernelObjects& objects = *table->objects_;
+  objects.programs = task_table_bpf__open();
+  if (objects.programs == nullptr) return cannot("cannot open its programs", errno);
+  const std::size_t size = table_size(wish.capacity);
+  static_assert(table_size(kBucketWidth) % TASK_TABLE_LINE_SIZE == 0);
+  bpf_map__set_max_entries(objects.programs->maps.keyd_tasks,
+                           static_cast<std::uint32_t>(size / TASK_TABLE_LINE_SIZE));
+  bpf_map__set_max_entries(objects.programs->maps.keyd_ids, wish.capacity);
+  objects.programs->rodata->capacity = wish.capacity;
+  bpf_program__set_autoload(objects.programs->progs.on_syscall_exit, wish.watch_every_syscall);
+  if (const int error = task_table_bpf__load(objects.programs); error != 0)
+    return cannot("cannot load its programs", -error);
+
+  const int map = bpf_map__fd(objects.programs->maps.keyd_tasks);
+  if (bpf_map_freeze(map) != 0) return cannot("cannot freeze the table", errno);
+  try {
+    table->region_ = ipc::mapped_region(MappableDescriptor(map), ipc::read_only, 0, size);
+  } catch (const ipc::interprocess_exception& e) {
+    return fail(Code::kUnsupported, std::string("cannot map the table: ") + e.what());
+  }
+  objects.events = ring_buffer__new(bpf_map__fd(objects.programs->maps.keyd_events), keep_slot, &objects.changed,
+                                    nullptr);
+  if (objects.events == nullptr) return cannot("cannot map its events", errno);
+  if (const int error = task_table_bpf__attach(objects.programs); error != 0)
+    return cannot("cannot attach its hooks", -error);
+  if (auto works = table->see_it_work(); !works) return std::unexpected(works.error());
+  std::vector<std::uint32_t> ours;
+  table->take_events(ours);
+  return table;
+}
+
+// A child with a record executes a program, and is killed: after each the table must say so at once.
+Result<void> BpfTable::see_it_work() const {
+  auto* const self = const_cast<BpfTable*>(this);
+  const std::uint32_t capacity = objects_->programs->rodata->capacity;
+  const TableArrays arrays = TableArrays::at(region_.get_address(), capacity);
+  const pid_t child = ::fork();
+  if (child < 0) return fail_errno(Code::kUnsupported, "cannot try its hooks on a child");
+  if (child == 0) {
+    ::raise(SIGSTOP);
+    execute_and_stop();
+  }
+  table_change change{};
+  TaskRecord record;
+  const auto bind = [&] {
+    change.kind = TABLE_CHANGE_BIND;
+    change.slot = static_cast<std::uint32_t>(bucket_of(record.inode, capacity) * kBucketWidth);
+    change.pid_entry = static_cast<std::uint32_t>(bucket_of(record.pid, capacity) * kBucketWidth);
+    change.word = arrays.slots[change.slot].word.load();
+    __builtin_memcpy(change.record, &record, sizeof record);
+    return self->apply(change);
+  };
+  const auto unbind = [&] {
+    change.kind = TABLE_CHANGE_FREE;
+    return self->apply(change);
+  };
+  const auto is_ended_by = [&](TaskFlag flag) {
+    const StateWord word = StateWord::unpack(arrays.slots[change.slot].word.load());
+    return word.state == TaskState::kRevoked && word.flags == flag;
+  };
+  int status = 0;
+  const auto stopped = [&] { return ::waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status); };
+  const auto try_it = [&]() -> const char* {
+    const auto pidfd = kernel::open_pidfd(child);
+    const auto inode = pidfd ? kernel::pidfs_inode(pidfd->get()) : std::nullopt;
+    if (!inode || !stopped()) return "a child does not start";
+    record.inode = *inode;
+    record.pid = static_cast<std::uint32_t>(child);
+    if (!bind()) return "its program does not write the table";
+    ::kill(child, SIGCONT);
+    if (!stopped() || WSTOPSIG(status) != SIGTRAP) return "a child does not execute a program";
+    if (!is_ended_by(kEndedByExec)) return "its hooks do not see an exec";
+    if (!unbind() || !bind()) return "its program does not write the table again";
+    ::kill(child, SIGKILL);
+    if (::waitpid(child, &status, 0) != child) return "a child does not exit";
+    if (!is_ended_by(kEndedByExit)) return "its hooks do not see an exit";
+    return unbind() ? nullptr : "its program does not free a record";
+  };
+  const char* const wrong = try_it();
+  if (wrong == nullptr) return {};
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  return fail(Code::kUnsupported, wrong);
+}
+
+int BpfTable::reader_descriptor() const { return bpf_map__fd(objects_->programs->maps.keyd_tasks); }
+
+bool BpfTable::apply(table_change& change) {
+  bpf_test_run_opts options{};
+  options.sz = sizeof options;
+  options.ctx_in = &change;
+  options.ctx_size_in = sizeof change;
+  change.applied = 0;
+  const int program = bpf_program__fd(objects_->programs->progs.apply_change);
+  return bpf_prog_test_run_opts(program, &options) == 0 && change.applied != 0;
+}
+
+int BpfTable::event_descriptor() const { return bpf_map__fd(objects_->programs->maps.keyd_events); }
+
+void BpfTable::take_events(std::vector<std::uint32_t>& slots) {
+  objects_->changed.clear();
+  ring_buffer__consume(objects_->events);
+  slots.insert(slots.end(), objects_->changed.begin(), objects_->changed.end());
+}
+
+bool BpfTable::is_protected() const { return others_load_no_programs(switch_.get()); }
+
+}  // namespace keyd::table
