@@ -11,7 +11,8 @@ namespace {
 
 Result<ReachedTier> reach_kernel(const Config& config) {
   const bool every_syscall = config.credentials == CredentialsWatch::kEverySyscall;
-  auto memory = table::BpfTable::load({.capacity = config.table_capacity, .watch_every_syscall = every_syscall});
+  auto memory =
+      table::BpfTable::load({.capacity = config.table_capacity, .watch_every_syscall = every_syscall});
   if (!memory) return std::unexpected(memory.error());
   table::Strength strength = table::strength_of(table::Tier::kKernel);
   if (every_syscall) strength.credentials = table::Revocation::kSynchronous;
@@ -50,13 +51,15 @@ Result<ReachedTier> reach_tier(const Config& config) {
   using enum table::Tier;
   const auto only = named(config.tier);
   if (config.credentials == CredentialsWatch::kEverySyscall && only.value_or(kKernel) != kKernel) {
-    return fail(Code::kInvalid, "daemon.credentials = \"every-syscall\" takes daemon.tier = \"kernel\" or \"auto\"");
+    return fail(Code::kInvalid,
+                "daemon.credentials = \"every-syscall\" takes daemon.tier = \"kernel\" or \"auto\"");
   }
   for (const table::Tier tier : {kKernel, kWatch, kPidfd}) {
     if (only.value_or(tier) != tier) continue;
     auto reached = reach(tier, config);
     if (reached) return reached;
-    const std::string why = fmt::format("tier {} cannot be reached: {}", table::name_of(tier), reached.error().message());
+    const std::string why =
+        fmt::format("tier {} cannot be reached: {}", table::name_of(tier), reached.error().message());
     // The last rung, or the only one that will do.
     if (only || tier == kPidfd) return fail(reached.error().code, why);
     if (config.credentials == CredentialsWatch::kEverySyscall) {

@@ -16,13 +16,12 @@
  *
  * docs/kernel.md tells more. Structures of the kernel are written down here as far as they are needed; libbpf
  * finds the fields' places on the running kernel (CO-RE). */
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
 #include <linux/bpf.h>
 #include <linux/types.h>
 #include <stdbool.h>
-
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_tracing.h>
 
 #include "core/table/table_change.h"
 
@@ -60,14 +59,14 @@ struct signal_struct {
   atomic_t live;
 };
 struct task_struct {
-  struct task_struct *group_leader;
-  struct pid *thread_pid;
-  struct signal_struct *signal;
-  const struct cred *cred;
+  struct task_struct* group_leader;
+  struct pid* thread_pid;
+  struct signal_struct* signal;
+  const struct cred* cred;
 };
 struct linux_binprm {
   unsigned int secureexec : 1;
-  struct cred *cred;
+  struct cred* cred;
 };
 #pragma clang attribute pop
 
@@ -105,38 +104,34 @@ const volatile __u32 capacity = TASK_TABLE_BUCKET_WIDTH; /* slots; a power of tw
 enum { kTries = 16, kStateMask = 0xff };
 
 #define FLAG(flag) ((__u64)(flag) << 8)
-#define STATE_OF(word) ((__u32)((word)&kStateMask))
+#define STATE_OF(word) ((__u32)((word) & kStateMask))
 #define GENERATION_OF(word) ((word) >> 32)
 #define EXECS_OF(word) ((__u32)((word) >> 16 & 0xffff))
 
-static __always_inline struct line *line_at(__u32 index) {
-  return bpf_map_lookup_elem(&keyd_tasks, &index);
-}
+static __always_inline struct line* line_at(__u32 index) { return bpf_map_lookup_elem(&keyd_tasks, &index); }
 
-static __always_inline struct line *slot_line(__u32 slot, __u32 part) {
+static __always_inline struct line* slot_line(__u32 slot, __u32 part) {
   return line_at(TASK_TABLE_INODE_LINE + capacity / 4 + 3 * slot + part);
 }
 
 /* Entry `i` of the inode index, or of the pid index behind it. */
-static __always_inline __u64 *inode_entry(__u32 i) {
-  struct line *line = line_at(TASK_TABLE_INODE_LINE + i / TASK_TABLE_LINE_WORDS);
+static __always_inline __u64* inode_entry(__u32 i) {
+  struct line* line = line_at(TASK_TABLE_INODE_LINE + i / TASK_TABLE_LINE_WORDS);
   return line ? &line->word[i % TASK_TABLE_LINE_WORDS] : NULL;
 }
-static __always_inline __u64 *pid_entry_at(__u32 i) {
-  struct line *line = line_at(TASK_TABLE_INODE_LINE + capacity / 8 + i / TASK_TABLE_LINE_WORDS);
+static __always_inline __u64* pid_entry_at(__u32 i) {
+  struct line* line = line_at(TASK_TABLE_INODE_LINE + capacity / 8 + i / TASK_TABLE_LINE_WORDS);
   return line ? &line->word[i % TASK_TABLE_LINE_WORDS] : NULL;
 }
 
 /* Fully ordered stores: a reader on another processor sees what was written before them. */
-static __always_inline void store(__u64 *where, __u64 what) {
-  __sync_lock_test_and_set(where, what);
-}
-static __always_inline __u64 load(const __u64 *where) { return *(const volatile __u64 *)where; }
+static __always_inline void store(__u64* where, __u64 what) { __sync_lock_test_and_set(where, what); }
+static __always_inline __u64 load(const __u64* where) { return *(const volatile __u64*)where; }
 /* Before whatever is read next. */
-static __always_inline __u64 load_first(__u64 *where) { return __sync_fetch_and_or(where, 0); }
+static __always_inline __u64 load_first(__u64* where) { return __sync_fetch_and_or(where, 0); }
 
 static __always_inline void count(__u32 word_of_second_line) {
-  struct line *line = line_at(1);
+  struct line* line = line_at(1);
   if (line) {
     /* The result is used, or clang-14 makes an instruction that is not ordered. */
     volatile __u64 before = __sync_fetch_and_add(&line->word[word_of_second_line], 1);
@@ -148,14 +143,16 @@ static __always_inline bool counts(__u64 word) {
   return STATE_OF(word) == TASK_STATE_PENDING || STATE_OF(word) == TASK_STATE_COMPLETE;
 }
 
-/* The slot of the process `inode`, or capacity. */
-static __always_inline __u32 find(__u64 inode) {
+/* The slot of the process `inode`, or capacity. Global, as happened() below, so that the verifier looks at it once
+ * and not once for every way that leads to it. */
+__attribute__((noinline)) __u32 find(__u64 inode) {
   __u32 buckets = capacity / TASK_TABLE_BUCKET_WIDTH;
   if (inode == 0) return capacity;
   for (int b = 0; b < 2; b++) {
-    __u32 bucket = (__u32)(b == 0 ? task_table_first_bucket(inode, buckets) : task_table_second_bucket(inode, buckets));
+    __u32 bucket =
+        (__u32)(b == 0 ? task_table_first_bucket(inode, buckets) : task_table_second_bucket(inode, buckets));
     for (int half = 0; half < 2; half++) {
-      struct line *line = line_at(TASK_TABLE_INODE_LINE + 2 * bucket + half);
+      struct line* line = line_at(TASK_TABLE_INODE_LINE + 2 * bucket + half);
       if (!line) return capacity;
 #pragma unroll
       for (int i = 0; i < TASK_TABLE_LINE_WORDS; i++) {
@@ -169,7 +166,7 @@ static __always_inline __u32 find(__u64 inode) {
 
 /* ---- the hooks */
 
-static __always_inline __u64 inode_of(struct task_struct *task) {
+static __always_inline __u64 inode_of(struct task_struct* task) {
   return task->group_leader->thread_pid->ino;
 }
 
@@ -181,11 +178,11 @@ static __always_inline void tell(__u32 slot) {
 
 /* Nobody can say any more what is true. */
 static __always_inline void take_down(void) {
-  struct line *header = line_at(1);
+  struct line* header = line_at(1);
   if (header) store(&header->word[TASK_TABLE_DOWN], 1);
 }
 
-static __always_inline bool same_ids(const struct cred *a, const struct cred *b) {
+static __always_inline bool same_ids(const struct cred* a, const struct cred* b) {
   return a->uid.val == b->uid.val && a->gid.val == b->gid.val && a->suid.val == b->suid.val &&
          a->sgid.val == b->sgid.val && a->euid.val == b->euid.val && a->egid.val == b->egid.val &&
          a->fsuid.val == b->fsuid.val && a->fsgid.val == b->fsgid.val;
@@ -194,7 +191,7 @@ static __always_inline bool same_ids(const struct cred *a, const struct cred *b)
 enum hook { HOOK_PREPARE_EXEC, HOOK_EXEC, HOOK_EXIT, HOOK_CREDENTIALS };
 
 /* What becomes of a record that counts. `as_planned`: the exec is one that a plan covers. */
-static __always_inline __u64 word_after(__u64 word, enum hook hook, bool as_planned) {
+static __always_inline __u64 word_after(__u64 word, __u32 hook, bool as_planned) {
   const __u64 complete_execs = (word & ~FLAG(0xff)) + (1ull << 16);
   if (hook == HOOK_PREPARE_EXEC && as_planned && STATE_OF(word) == TASK_STATE_COMPLETE &&
       (word & FLAG(TASK_FLAG_PLANNED_EXEC | TASK_FLAG_EXECUTING)) == FLAG(TASK_FLAG_PLANNED_EXEC) &&
@@ -208,27 +205,28 @@ static __always_inline __u64 word_after(__u64 word, enum hook hook, bool as_plan
   return (word & ~(__u64)0xffff) | reason | TASK_STATE_REVOKED;
 }
 
-static __always_inline void happened(__u64 inode, __u32 slot, enum hook hook, bool as_planned) {
-  struct line *first = slot_line(slot, 0);
-  __u64 *index = inode_entry(slot);
-  if (!first || !index) return;
+__attribute__((noinline)) int happened(__u64 inode, __u32 slot, __u32 hook, bool as_planned) {
+  struct line* first = slot_line(slot, 0);
+  __u64* index = inode_entry(slot);
+  if (!first || !index) return 0;
   for (int i = 0; i < kTries; i++) {
     const __u64 word = load_first(&first->word[0]);
     /* The word was read before the index: if the slot is ours now, the word was this binding's. */
-    if (load(index) != inode || !counts(word)) return;
+    if (load(index) != inode || !counts(word)) return 0;
     const __u64 after = word_after(word, hook, as_planned);
     if (__sync_val_compare_and_swap(&first->word[0], word, after) != word) continue;
     tell(slot);
-    return;
+    return 0;
   }
   take_down(); /* so many changes of one record within a microsecond are not keyd's */
+  return 0;
 }
 
 SEC("tp_btf/sched_prepare_exec")
-int BPF_PROG(on_prepare_exec, struct task_struct *task, struct linux_binprm *bprm) {
+int BPF_PROG(on_prepare_exec, struct task_struct* task, struct linux_binprm* bprm) {
   const __u64 inode = inode_of(task);
   const __u32 slot = find(inode);
-  struct line *last;
+  struct line* last;
   bool as_planned = false;
   if (slot >= capacity) return 0;
   last = slot_line(slot, 2);
@@ -243,7 +241,7 @@ int BPF_PROG(on_prepare_exec, struct task_struct *task, struct linux_binprm *bpr
 }
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task) {
+int BPF_PROG(on_exec, struct task_struct* task) {
   const __u64 inode = inode_of(task);
   const __u32 slot = find(inode);
   if (slot < capacity) happened(inode, slot, HOOK_EXEC, false);
@@ -251,8 +249,8 @@ int BPF_PROG(on_exec, struct task_struct *task) {
 }
 
 SEC("tp_btf/sched_process_exit")
-int BPF_PROG(on_exit, struct task_struct *task) {
-  struct line *header = line_at(0);
+int BPF_PROG(on_exit, struct task_struct* task) {
+  struct line* header = line_at(0);
   __u64 inode;
   __u32 slot;
   if (task->signal->live.counter != 0) return 0; /* other threads live on */
@@ -265,11 +263,11 @@ int BPF_PROG(on_exit, struct task_struct *task) {
 
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_syscall_exit) {
-  struct task_struct *task = bpf_get_current_task_btf();
-  const struct cred *cred = task->cred;
+  struct task_struct* task = bpf_get_current_task_btf();
+  const struct cred* cred = task->cred;
   const __u64 inode = inode_of(task);
   const __u32 slot = find(inode);
-  const struct ids *ids;
+  const struct ids* ids;
   if (slot >= capacity) return 0;
   ids = bpf_map_lookup_elem(&keyd_ids, &slot);
   if (ids && ids->of[0] == cred->uid.val && ids->of[1] == cred->gid.val && ids->of[2] == cred->suid.val &&
@@ -284,22 +282,22 @@ int BPF_PROG(on_syscall_exit) {
 /* ---- keyd's changes */
 
 /* Its sequence is odd meanwhile. */
-static __always_inline bool write_record(__u32 slot, const struct table_change *change) {
+static __always_inline bool write_record(__u32 slot, const struct table_change* change) {
   struct line *first = slot_line(slot, 0), *second = slot_line(slot, 1), *third = slot_line(slot, 2);
   if (!first || !second || !third) return false;
   const __u64 sequence = load(&first->word[1]);
   store(&first->word[1], sequence | 1);
 #pragma unroll
-  for (int i = 0; i < 6; i++) *(volatile __u64 *)&first->word[2 + i] = change->record[i];
+  for (int i = 0; i < 6; i++) *(volatile __u64*)&first->word[2 + i] = change->record[i];
 #pragma unroll
-  for (int i = 0; i < 8; i++) *(volatile __u64 *)&second->word[i] = change->record[6 + i];
+  for (int i = 0; i < 8; i++) *(volatile __u64*)&second->word[i] = change->record[6 + i];
 #pragma unroll
-  for (int i = 0; i < 7; i++) *(volatile __u64 *)&third->word[i] = change->record[14 + i];
+  for (int i = 0; i < 7; i++) *(volatile __u64*)&third->word[i] = change->record[14 + i];
   store(&first->word[1], (sequence | 1) + 1);
   return true;
 }
 
-static __always_inline bool lay(const struct table_change *change) {
+static __always_inline bool lay(const struct table_change* change) {
   struct line *first = line_at(0), *second = line_at(1);
   if (!first || !second || first->word[0] != 0) return false;
 #pragma unroll
@@ -311,25 +309,27 @@ static __always_inline bool lay(const struct table_change *change) {
   return true;
 }
 
-static __always_inline bool beat(const struct table_change *change) {
-  struct line *first = line_at(0);
+static __always_inline bool beat(const struct table_change* change) {
+  struct line* first = line_at(0);
   if (!first) return false;
   store(&first->word[6], change->moment);
   return true;
 }
 
-static __always_inline bool bind(struct table_change *change) {
+static __always_inline bool bind(struct table_change* change) {
   const __u32 slot = change->slot, pid_slot = change->pid_entry, buckets = capacity / TASK_TABLE_BUCKET_WIDTH;
   const __u64 inode = change->record[0], pid = change->record[1] & 0xffffffff, word = change->word;
   const __u32 bucket = slot / TASK_TABLE_BUCKET_WIDTH, pid_bucket = pid_slot / TASK_TABLE_BUCKET_WIDTH;
   struct line *first, *third, *header = line_at(0);
-  struct ids *ids;
+  struct ids* ids;
   __u64 *index, *pid_index, bound;
-  if (slot >= capacity || pid_slot >= capacity || inode == 0 || STATE_OF(word) != TASK_STATE_NONE) return false;
+  if (slot >= capacity || pid_slot >= capacity || inode == 0 || STATE_OF(word) != TASK_STATE_NONE)
+    return false;
   /* Where the hooks look for it, and nowhere else. */
   if (bucket != task_table_first_bucket(inode, buckets) && bucket != task_table_second_bucket(inode, buckets))
     return false;
-  if (pid_bucket != task_table_first_bucket(pid, buckets) && pid_bucket != task_table_second_bucket(pid, buckets))
+  if (pid_bucket != task_table_first_bucket(pid, buckets) &&
+      pid_bucket != task_table_second_bucket(pid, buckets))
     return false;
   if (find(inode) < capacity) return false;
   index = inode_entry(slot);
@@ -353,8 +353,8 @@ static __always_inline bool bind(struct table_change *change) {
 }
 
 /* The word as the change knows it belongs to the binding that the slot has. */
-static __always_inline struct line *bound_slot(const struct table_change *change) {
-  struct line *first;
+static __always_inline struct line* bound_slot(const struct table_change* change) {
+  struct line* first;
   __u64 word;
   if (change->slot >= capacity) return NULL;
   first = slot_line(change->slot, 0);
@@ -364,7 +364,7 @@ static __always_inline struct line *bound_slot(const struct table_change *change
   return first;
 }
 
-static __always_inline bool exchange(const struct table_change *change) {
+static __always_inline bool exchange(const struct table_change* change) {
   const __u64 word = change->word, wanted = change->wanted;
   struct line *first = bound_slot(change), *third;
   if (!first) return false;
@@ -375,7 +375,8 @@ static __always_inline bool exchange(const struct table_change *change) {
     return false;
   }
   if (STATE_OF(wanted) == TASK_STATE_NONE) return false;
-  if (STATE_OF(word) != STATE_OF(wanted) && !task_transition_is_legal(STATE_OF(word), STATE_OF(wanted))) return false;
+  if (STATE_OF(word) != STATE_OF(wanted) && !task_transition_is_legal(STATE_OF(word), STATE_OF(wanted)))
+    return false;
   if (wanted & FLAG(TASK_FLAG_PLANNED_EXEC)) {
     third = slot_line(change->slot, 2);
     if (!third || STATE_OF(wanted) != TASK_STATE_COMPLETE || load(&first->word[0]) != word) return false;
@@ -385,14 +386,14 @@ static __always_inline bool exchange(const struct table_change *change) {
 }
 
 /* The record names the process that the slot is bound to. */
-static __always_inline bool names_its_process(const struct table_change *change) {
-  struct line *first = slot_line(change->slot, 0);
+static __always_inline bool names_its_process(const struct table_change* change) {
+  struct line* first = slot_line(change->slot, 0);
   return first && load(&first->word[2]) == change->record[0] &&
          (load(&first->word[3]) & 0xffffffff) == (change->record[1] & 0xffffffff);
 }
 
-static __always_inline bool transition(const struct table_change *change) {
-  struct line *first = bound_slot(change);
+static __always_inline bool transition(const struct table_change* change) {
+  struct line* first = bound_slot(change);
   const bool begins = STATE_OF(change->wanted) == TASK_STATE_COMPLETE;
   if (!first || !names_its_process(change) || load(&first->word[0]) != change->word) return false;
   if (begins && !write_record(change->slot, change)) return false;
@@ -405,11 +406,11 @@ static __always_inline bool transition(const struct table_change *change) {
   return true;
 }
 
-static __always_inline bool update(const struct table_change *change) {
+static __always_inline bool update(const struct table_change* change) {
   return bound_slot(change) && names_its_process(change) && write_record(change->slot, change);
 }
 
-static __always_inline bool free_slot(struct table_change *change) {
+static __always_inline bool free_slot(struct table_change* change) {
   struct line *first = bound_slot(change), *header = line_at(0);
   __u64 *index, *pid_index;
   bool freed = false;
@@ -432,7 +433,7 @@ static __always_inline bool free_slot(struct table_change *change) {
 }
 
 SEC("syscall")
-int apply_change(struct table_change *change) {
+int apply_change(struct table_change* change) {
   bool applied = false, moved = true;
   switch (change->kind) {
     case TABLE_CHANGE_LAY:

@@ -5,14 +5,15 @@
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdio>
+#include <cstring>
 #include <string>
 
+#include "core/base/clock.h"
 #include "core/kernel/pidfd.h"
 #include "task_table.skel.h"
 
@@ -68,20 +69,56 @@ bool is_traced_hook(const char* name) { return libbpf_find_vmlinux_btf_id(name, 
 int keep_slot(void* context, void* event, std::size_t size) {
   std::uint64_t slot = 0;
   if (size < sizeof slot) return 0;
-  __builtin_memcpy(&slot, event, sizeof slot);
+  std::memcpy(&slot, event, sizeof slot);
   static_cast<std::vector<std::uint32_t>*>(context)->push_back(static_cast<std::uint32_t>(slot));
   return 0;
 }
 
-// Executes this very program, and stops before its first instruction.
-[[noreturn]] void execute_and_stop() {
-  std::array<char, 5> name{"keyd"};
-  std::array<char*, 2> arguments{name.data(), nullptr};
-  std::array<char*, 1> environment{nullptr};
-  if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) ::_exit(1);
-  ::execve("/proc/self/exe", arguments.data(), environment.data());
-  ::_exit(1);
-}
+// A child of ours with a record, to see what happens to it.
+class Probe {
+ public:
+  // Waits for a line of `go` if it is to execute this very program (silenced), else for its end.
+  Probe() {
+    std::array<int, 2> go{};
+    if (::pipe2(go.data(), O_CLOEXEC) != 0) return;
+    const UniqueFd reading(go[0]);
+    go_ = UniqueFd(go[1]);
+    child_ = ::fork();
+    if (child_ != 0) return;
+    char order = 0;
+    ::close(go[1]);
+    if (::read(go[0], &order, 1) == 1) {
+      const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+      for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
+      ::execl("/proc/self/exe", "keyd", "--version", static_cast<char*>(nullptr));
+    }
+    ::_exit(1);
+  }
+  ~Probe() { kill(); }
+  Probe(const Probe&) = delete;
+  Probe& operator=(const Probe&) = delete;
+
+  [[nodiscard]] std::optional<TaskRecord> record() const {
+    const auto pidfd = child_ > 0 ? kernel::open_pidfd(child_) : fail(Code::kBroken, "no child");
+    const auto inode = pidfd ? kernel::pidfs_inode(pidfd->get()) : std::nullopt;
+    if (!inode) return std::nullopt;
+    TaskRecord record;
+    record.inode = *inode;
+    record.pid = static_cast<std::uint32_t>(child_);
+    return record;
+  }
+  void execute() { (void)!::write(go_.get(), "x", 1); }
+  void kill() {
+    if (child_ <= 0) return;
+    ::kill(child_, SIGKILL);
+    ::waitpid(child_, nullptr, 0);
+    child_ = -1;
+  }
+
+ private:
+  UniqueFd go_;
+  pid_t child_ = -1;
+};
 
 }  // namespace
 
@@ -93,13 +130,15 @@ Result<std::unique_ptr<BpfTable>> BpfTable::load(const Wish& wish) {
   std::unique_ptr<BpfTable> table(new BpfTable);
   table->switch_ = UniqueFd(::open(kSwitch, O_RDONLY | O_CLOEXEC));
   if (!table->switch_.valid() || !others_load_no_programs(table->switch_.get())) {
-    return fail(Code::kUnsupported,
-                std::string("every user may load BPF programs here, and could write the table with one; set ") +
-                    "kernel.unprivileged_bpf_disabled to 1");
+    return fail(
+        Code::kUnsupported,
+        std::string("every user may load BPF programs here, and could write the table with one; set ") +
+            "kernel.unprivileged_bpf_disabled to 1");
   }
   for (const char* hook : {"sched_prepare_exec", "sched_process_exec", "sched_process_exit"}) {
     if (!is_traced_hook(hook))
-      return fail(Code::kUnsupported, std::string("this kernel has no hook ") + hook + " (Linux 6.10, with BTF)");
+      return fail(Code::kUnsupported,
+                  std::string("this kernel has no hook ") + hook + " (Linux 6.10, with BTF)");
   }
 
   table->objects_ = std::make_unique<KernelObjects>();
@@ -123,8 +162,8 @@ Result<std::unique_ptr<BpfTable>> BpfTable::load(const Wish& wish) {
   } catch (const ipc::interprocess_exception& e) {
     return fail(Code::kUnsupported, std::string("cannot map the table: ") + e.what());
   }
-  objects.events = ring_buffer__new(bpf_map__fd(objects.programs->maps.keyd_events), keep_slot, &objects.changed,
-                                    nullptr);
+  objects.events =
+      ring_buffer__new(bpf_map__fd(objects.programs->maps.keyd_events), keep_slot, &objects.changed, nullptr);
   if (objects.events == nullptr) return cannot("cannot map its events", errno);
   if (const int error = task_table_bpf__attach(objects.programs); error != 0)
     return cannot("cannot attach its hooks", -error);
@@ -134,58 +173,37 @@ Result<std::unique_ptr<BpfTable>> BpfTable::load(const Wish& wish) {
   return table;
 }
 
-// A child with a record executes a program, and is killed: after each the table must say so at once.
-Result<void> BpfTable::see_it_work() const {
-  auto* const self = const_cast<BpfTable*>(this);
+// A child with a record executes a program, another one is killed: the table must say each.
+Result<void> BpfTable::see_it_work() {
   const std::uint32_t capacity = objects_->programs->rodata->capacity;
   const TableArrays arrays = TableArrays::at(region_.get_address(), capacity);
-  const pid_t child = ::fork();
-  if (child < 0) return fail_errno(Code::kUnsupported, "cannot try its hooks on a child");
-  if (child == 0) {
-    ::raise(SIGSTOP);
-    execute_and_stop();
-  }
-  table_change change{};
-  TaskRecord record;
-  const auto bind = [&] {
+  for (const TaskFlag cause : {kEndedByExec, kEndedByExit}) {
+    Probe probe;
+    const auto record = probe.record();
+    if (!record) return fail(Code::kUnsupported, "no child can be made to try its hooks on");
+    table_change change{};
     change.kind = TABLE_CHANGE_BIND;
-    change.slot = static_cast<std::uint32_t>(bucket_of(record.inode, capacity) * kBucketWidth);
-    change.pid_entry = static_cast<std::uint32_t>(bucket_of(record.pid, capacity) * kBucketWidth);
-    change.word = arrays.slots[change.slot].word.load();
-    __builtin_memcpy(change.record, &record, sizeof record);
-    return self->apply(change);
-  };
-  const auto unbind = [&] {
+    change.slot = static_cast<std::uint32_t>(bucket_of(record->inode, capacity) * kBucketWidth);
+    change.pid_entry = static_cast<std::uint32_t>(bucket_of(record->pid, capacity) * kBucketWidth);
+    const auto& word = arrays.slots[change.slot].word;
+    change.word = word.load();
+    std::memcpy(change.record, &*record, sizeof *record);
+    if (!apply(change)) return fail(Code::kUnsupported, "its program does not write the table");
+    if (cause == kEndedByExec) {
+      probe.execute();
+      const BootTime end = boot_now() + kSecond;
+      while (StateWord::unpack(word.load()).state == TaskState::kPending && boot_now() < end) ::usleep(100);
+    }
+    probe.kill();
+    const StateWord after = StateWord::unpack(word.load());
+    if (after.state != TaskState::kRevoked || after.flags != cause) {
+      return fail(Code::kUnsupported,
+                  cause == kEndedByExec ? "its hooks do not see an exec" : "its hooks do not see an exit");
+    }
     change.kind = TABLE_CHANGE_FREE;
-    return self->apply(change);
-  };
-  const auto is_ended_by = [&](TaskFlag flag) {
-    const StateWord word = StateWord::unpack(arrays.slots[change.slot].word.load());
-    return word.state == TaskState::kRevoked && word.flags == flag;
-  };
-  int status = 0;
-  const auto stopped = [&] { return ::waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status); };
-  const auto try_it = [&]() -> const char* {
-    const auto pidfd = kernel::open_pidfd(child);
-    const auto inode = pidfd ? kernel::pidfs_inode(pidfd->get()) : std::nullopt;
-    if (!inode || !stopped()) return "a child does not start";
-    record.inode = *inode;
-    record.pid = static_cast<std::uint32_t>(child);
-    if (!bind()) return "its program does not write the table";
-    ::kill(child, SIGCONT);
-    if (!stopped() || WSTOPSIG(status) != SIGTRAP) return "a child does not execute a program";
-    if (!is_ended_by(kEndedByExec)) return "its hooks do not see an exec";
-    if (!unbind() || !bind()) return "its program does not write the table again";
-    ::kill(child, SIGKILL);
-    if (::waitpid(child, &status, 0) != child) return "a child does not exit";
-    if (!is_ended_by(kEndedByExit)) return "its hooks do not see an exit";
-    return unbind() ? nullptr : "its program does not free a record";
-  };
-  const char* const wrong = try_it();
-  if (wrong == nullptr) return {};
-  ::kill(child, SIGKILL);
-  ::waitpid(child, nullptr, 0);
-  return fail(Code::kUnsupported, wrong);
+    if (!apply(change)) return fail(Code::kUnsupported, "its program does not free a record");
+  }
+  return {};
 }
 
 int BpfTable::reader_descriptor() const { return bpf_map__fd(objects_->programs->maps.keyd_tasks); }

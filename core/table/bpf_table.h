@@ -39,7 +39,7 @@ class BpfTable final : public TableMemory {
 
  private:
   BpfTable() = default;
-  [[nodiscard]] Result<void> see_it_work() const;
+  [[nodiscard]] Result<void> see_it_work();
 
   std::unique_ptr<KernelObjects> objects_;
   boost::interprocess::mapped_region region_;

@@ -78,18 +78,18 @@ TASK_TABLE_FUNCTION __u64 task_table_second_bucket(__u64 key, __u64 buckets) {
 }
 
 enum table_change_kind {
-  TABLE_CHANGE_LAY = 1,    /* an empty table's header: record[0..11]; once */
-  TABLE_CHANGE_BEAT,       /* alive until `moment` */
-  TABLE_CHANGE_DOWN,       /* keyd goes: nothing counts any more; for good */
-  TABLE_CHANGE_BIND,       /* `record` into free slot `slot` and free entry `pid_entry`: PENDING. `word` is the
+  TABLE_CHANGE_LAY = 1,  /* an empty table's header: record[0..11]; once */
+  TABLE_CHANGE_BEAT,     /* alive until `moment` */
+  TABLE_CHANGE_DOWN,     /* keyd goes: nothing counts any more; for good */
+  TABLE_CHANGE_BIND,     /* `record` into free slot `slot` and free entry `pid_entry`: PENDING. `word` is the
                               slot's word as it is, and as it is afterwards */
-  TABLE_CHANGE_EXCHANGE,   /* the word from `word` to `wanted`, of one binding. `moment`: the deadline, where
+  TABLE_CHANGE_EXCHANGE, /* the word from `word` to `wanted`, of one binding. `moment`: the deadline, where
                               that is a planned exec's */
   TABLE_CHANGE_TRANSITION, /* the same with `record` as its explanation, which stands first when the record
                               begins to count, and else follows */
-  TABLE_CHANGE_UPDATE,     /* `record`, with the inode and pid that it has, into the slot whose binding is that
+  TABLE_CHANGE_UPDATE, /* `record`, with the inode and pid that it has, into the slot whose binding is that
                               of `word` */
-  TABLE_CHANGE_FREE        /* the slot whose binding is that of `word`, and its `pid_entry` */
+  TABLE_CHANGE_FREE    /* the slot whose binding is that of `word`, and its `pid_entry` */
 };
 
 struct table_change {

@@ -1,7 +1,5 @@
 // The tier `kernel` at its source: what the program that writes the table takes, and what the hooks do to records
 // of real processes, which are this test's children.
-#include "core/table/bpf_table.h"
-
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/fsuid.h>
@@ -16,6 +14,7 @@
 
 #include "core/kernel/capabilities.h"
 #include "core/kernel/pidfd.h"
+#include "core/table/bpf_table.h"
 #include "core/table/table_reader.h"
 #include "core/table/table_writer.h"
 #include "core/table/task_terms.h"
@@ -26,9 +25,9 @@
 namespace keyd::table {
 namespace {
 
+using ::keyd::testing::Forked;
 using test::kOwner;
 using test::record_of;
-using ::keyd::testing::Forked;
 using enum TaskState;
 
 constexpr std::uint32_t kCapacity = 64;
@@ -189,8 +188,8 @@ TEST_F(KernelTable, TakesNothingThatItsWriterWouldNotAsk) {
   for (std::size_t bucket = 0; bucket < kCapacity / kBucketWidth; ++bucket) {
     if (bucket == bucket_of(key, kCapacity) || bucket == second_bucket_of(key, kCapacity)) continue;
     refused("where no hook looks", binding(record_of(key, 100), bucket * kBucketWidth + 7, place_of(100)));
-    refused("where no reader looks",
-            binding(record_of(key, static_cast<std::uint32_t>(key)), place_of(key), bucket * kBucketWidth + 7));
+    refused("where no reader looks", binding(record_of(key, static_cast<std::uint32_t>(key)), place_of(key),
+                                             bucket * kBucketWidth + 7));
   }
 
   change = change_of(TABLE_CHANGE_FREE, handle, word);
