@@ -68,7 +68,7 @@ void TaskRegistry::follow(Task& task) {
 // Every process is asked for its ids, in slices: the kernel tells of a change only where every system call is
 // watched. What it has done and its events had no room for is found here as well.
 void TaskRegistry::ask_everybody() {
-  constexpr std::size_t kAtOnce = 256;
+  constexpr std::size_t kAtOnce = 64;
   for (std::size_t i = 0; i < kAtOnce && !to_ask_.empty(); ++i) {
     const std::uint64_t inode = to_ask_.back();
     to_ask_.pop_back();

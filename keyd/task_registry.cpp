@@ -72,26 +72,7 @@ BeginOutcome TaskRegistry::begin(kernel::PeerIdentity& peer, const ExchangeSubje
   std::uint32_t exchanges = 1;
   if (Task* const task = find(peer.inode)) {
     if (task->pending) return BeginOutcome::kAlready;
-    if (state_of(*task) == TaskState::kComplete) {
-      if (subject.renews.empty()) return BeginOutcome::kAlready;
-      auto record = table_->record(task->handle);
-      const bool same = record && task->user == subject.user &&
-                        std::ranges::equal(record->session_id, bytes_of(subject.renews));
-      if (!same || task->plan) return BeginOutcome::kNotRenewed;
-      auto charge = quota_.take(Resource::kPending, peer.ids.euid);
-      if (!charge) return BeginOutcome::kFull;
-      ++record->exchanges;
-      if (!table_->update(task->handle, *record) ||
-          !table_->set_flags(task->handle, TaskState::kComplete, table::kReauthenticating)) {
-        return BeginOutcome::kGone;
-      }
-      task->exchanges = record->exchanges;
-      task->pending_charge = std::move(*charge);
-      task->pending = subject;
-      task->pending_deadline = boot_now() + limits_.pending_deadline;
-      schedule(*task, std::min(task->pending_deadline, task->expires));
-      return BeginOutcome::kPending;
-    }
+    if (state_of(*task) == TaskState::kComplete) return begin_renewal(*task, subject);
     exchanges = task->exchanges + 1;
     erase(peer.inode);  // an ended record makes room for the next
   }
@@ -99,7 +80,32 @@ BeginOutcome TaskRegistry::begin(kernel::PeerIdentity& peer, const ExchangeSubje
   // Two processes cannot have one pid: the earlier one is gone, though its pidfd has not been heard yet.
   if (const auto earlier = inode_of_pid_.find(peer.pid); earlier != inode_of_pid_.end())
     exited(earlier->second);
+  return begin_first(peer, subject, exchanges);
+}
 
+BeginOutcome TaskRegistry::begin_renewal(Task& task, const ExchangeSubject& subject) {
+  if (subject.renews.empty()) return BeginOutcome::kAlready;
+  auto record = table_->record(task.handle);
+  const bool same =
+      record && task.user == subject.user && std::ranges::equal(record->session_id, bytes_of(subject.renews));
+  if (!same || task.plan) return BeginOutcome::kNotRenewed;
+  auto charge = quota_.take(Resource::kPending, task.peer.ids.euid);
+  if (!charge) return BeginOutcome::kFull;
+  ++record->exchanges;
+  if (!table_->update(task.handle, *record) ||
+      !table_->set_flags(task.handle, TaskState::kComplete, table::kReauthenticating)) {
+    return BeginOutcome::kGone;
+  }
+  task.exchanges = record->exchanges;
+  task.pending_charge = std::move(*charge);
+  task.pending = subject;
+  task.pending_deadline = boot_now() + limits_.pending_deadline;
+  schedule(task, std::min(task.pending_deadline, task.expires));
+  return BeginOutcome::kPending;
+}
+
+BeginOutcome TaskRegistry::begin_first(kernel::PeerIdentity& peer, const ExchangeSubject& subject,
+                                       std::uint32_t exchanges) {
   auto record_charge = quota_.take(Resource::kRecord, peer.ids.euid);
   auto pending_charge = quota_.take(Resource::kPending, peer.ids.euid);
   if (!record_charge || !pending_charge) return BeginOutcome::kFull;

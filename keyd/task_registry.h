@@ -134,6 +134,10 @@ class TaskRegistry {
   };
   using TaskMap = std::unordered_map<std::uint64_t, Task>;
 
+  [[nodiscard]] BeginOutcome begin_renewal(Task& task, const ExchangeSubject& subject);
+  // `exchanges`: attempts of this process with this one.
+  [[nodiscard]] BeginOutcome begin_first(kernel::PeerIdentity& peer, const ExchangeSubject& subject,
+                                         std::uint32_t exchanges);
   void watch_exit(Task& task);
   void exited(std::uint64_t inode);
   using Watch = std::unique_ptr<boost::asio::posix::stream_descriptor>;

@@ -66,7 +66,8 @@ class KernelTier : public ::testing::Test {
 };
 
 std::string give_up_ids() {
-  return ::setresgid(65534, 65534, 65534) == 0 && ::setresuid(65534, 65534, 65534) == 0 ? "changed" : "failed";
+  return ::setresgid(65534, 65534, 65534) == 0 && ::setresuid(65534, 65534, 65534) == 0 ? "changed"
+                                                                                        : "failed";
 }
 
 TEST_F(KernelTier, SaysHowStrongItIs) {
