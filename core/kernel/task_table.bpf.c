@@ -16,12 +16,16 @@
  *
  * docs/kernel.md tells more. Structures of the kernel are written down here as far as they are needed; libbpf
  * finds the fields' places on the running kernel (CO-RE). */
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
+/* libbpf's headers take the kernel's types for granted. */
+/* clang-format off */
 #include <linux/bpf.h>
 #include <linux/types.h>
 #include <stdbool.h>
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+/* clang-format on */
 
 #include "core/table/table_change.h"
 
