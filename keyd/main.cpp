@@ -105,8 +105,20 @@ struct Prepared {
   RuntimeDirectory runtime;
 };
 
+// All the room that secrets will ever have, while keyd may still lock it and make any system call.
+void reserve_locked_pool() {
+  auto& pool = secret::LockedPool::instance();
+  pool.reserve();
+  if (pool.kind() == secret::PageKind::kMemfdSecret) {
+    log::info("secrets lie in memfd_secret");
+  } else {
+    log::warn("secrets lie in mlock: this kernel gives no memfd_secret, so root's tools can read them");
+  }
+}
+
 // Everything that can fail, in order; nothing is listened on before all of it has worked.
 Result<Prepared> prepare(const Options& options, Config config) {
+  reserve_locked_pool();
   if (!kernel::process_identity_supported()) {
     return fail(
         Code::kUnsupported,

@@ -61,10 +61,9 @@ std::atomic<int> expanded_keys{0};
 // A cipher context whose key material is in the locked pool.
 class CipherContext {
  public:
-  CipherContext() : data_(data_size() + 1), context_(EVP_CIPHER_CTX_new()) {
+  CipherContext() : data_(data_size()), context_(EVP_CIPHER_CTX_new()) {
     require(context_ != nullptr);
     EVP_CIPHER_CTX_set_app_data(context_, data_.reveal().data());
-    mark() = kIntact;
   }
   ~CipherContext() {
     EVP_CIPHER_CTX_set_cipher_data(context_, nullptr);  // the pool's, not OpenSSL's to free
@@ -73,8 +72,8 @@ class CipherContext {
   CipherContext(const CipherContext&) = delete;
   CipherContext& operator=(const CipherContext&) = delete;
 
-  // Whether the block still holds what was put there: a fork gives the child zeros.
-  [[nodiscard]] bool intact() const { return data_.reveal().back() == kIntact; }
+  // Whether the block still holds what was put there: after a fork the child's does not.
+  [[nodiscard]] bool intact() const { return !data_.lost(); }
 
   void expand(ByteView key) {
     require(key.size() == kAeadKeySize);
@@ -117,9 +116,6 @@ class CipherContext {
   }
 
  private:
-  static constexpr std::uint8_t kIntact = 0xa5;
-  std::uint8_t& mark() { return data_.reveal().back(); }
-
   void begin(ByteView nonce, ByteView aad, int encrypt) {
     require(nonce.size() == kAeadNonceSize);
     require(EVP_CipherInit_ex(context_, nullptr, nullptr, nullptr, nonce.data(), encrypt) == 1);
@@ -127,7 +123,7 @@ class CipherContext {
     if (!aad.empty()) require(EVP_CipherUpdate(context_, nullptr, &written, aad.data(), length(aad)) == 1);
   }
 
-  secret::SecretBuffer data_;  // OpenSSL's context data | mark
+  secret::SecretBuffer data_;  // OpenSSL's context data
   EVP_CIPHER_CTX* context_;
   bool started_ = false;
 };

@@ -1,6 +1,6 @@
 // A call of the generator costs half a microsecond however little it gives, and an exchange needs four
-// numbers: what is going to be sent is drawn ahead. What is left waits in memory that the kernel wipes in a
-// forked child, its count along with it, so that a child never repeats its parent's numbers.
+// numbers: what is going to be sent is drawn ahead. What is left waits in memory that a forked child does not
+// have, so that it never repeats its parent's numbers.
 #include "core/crypto/random.h"
 
 #include <openssl/rand.h>
@@ -21,7 +21,7 @@ class DrawnAhead {
 
   // `out` holds kLargest octets at most. Throws PoolExhausted.
   bool take(MutableByteView out) {
-    if (block_.empty()) block_ = secret::SecretBuffer(kSize);
+    if (block_.empty() || block_.lost()) block_ = secret::SecretBuffer(kSize);
     std::uint32_t left = 0;
     std::memcpy(&left, block_.reveal().data(), sizeof left);
     const MutableByteView octets = block_.reveal().subspan(sizeof left);

@@ -2,13 +2,9 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U  // Linux 6.3
-#endif
-#ifndef SYS_memfd_secret
-#define SYS_memfd_secret 447
 #endif
 
 namespace keyd::kernel {
@@ -44,15 +40,6 @@ Result<UniqueFd> make_sealed_memfd(const char* name, ByteView content) {
   }
   if (::fcntl(fd->get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) != 0) {
     return fail_errno(Code::kBroken, "cannot seal a memfd");
-  }
-  return fd;
-}
-
-Result<UniqueFd> make_memfd_secret(std::size_t size) {
-  UniqueFd fd(static_cast<int>(::syscall(SYS_memfd_secret, O_CLOEXEC)));
-  if (!fd.valid()) return fail_errno(Code::kUnsupported, "no memfd_secret on this kernel");
-  if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {
-    return fail_errno(Code::kExhausted, "cannot size a memfd_secret");
   }
   return fd;
 }

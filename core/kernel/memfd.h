@@ -19,8 +19,4 @@ namespace keyd::kernel {
 // A memfd that holds `content`, sealed against every change, its offset at 0.
 [[nodiscard]] Result<UniqueFd> make_sealed_memfd(const char* name, ByteView content);
 
-// memfd_secret(2): pages that leave the kernel's own map, unreadable through /proc or ptrace, root included.
-// kUnsupported where the kernel has none (6.5; before: secretmem.enable=1). Close-on-exec.
-[[nodiscard]] Result<UniqueFd> make_memfd_secret(std::size_t size);
-
 }  // namespace keyd::kernel

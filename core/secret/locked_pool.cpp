@@ -4,12 +4,10 @@
 
 #include <pthread.h>
 #include <string.h>  // explicit_bzero
-#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <bit>
-#include <functional>
 
 namespace keyd::secret {
 
@@ -63,29 +61,36 @@ LockedPool& LockedPool::instance() {
 }
 
 LockedPool::LockedPool() {
-  map_region();
-  // A child has the parent's addresses but none of its page locks, and zeros where the secrets were: it gets
-  // a new region. Blocks of the old one that its inherited objects still own are ignored when they come back.
+  begin_anew();
+  // Blocks of the parent's region that inherited objects still own are ignored when they come back. vfork() and
+  // posix_spawn() run no handler, and need none: their child runs in the parent's memory.
   ::pthread_atfork([] { instance().mutex_.lock(); }, [] { instance().mutex_.unlock(); },
                    [] {
-                     instance().region_ = nullptr;
-                     instance().in_use_ = 0;
-                     instance().mutex_.unlock();
+                     LockedPool& pool = instance();
+                     pool.region_.put_zeros(pool.ready_);
+                     pool.leave_parents_region();
+                     pool.mutex_.unlock();
                    });
 }
 
-void LockedPool::map_region() {
-  void* region = ::mmap(nullptr, kCapacity, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (region == MAP_FAILED) throw PoolExhausted();
-  region_ = static_cast<std::byte*>(region);
-  committed_ = in_use_ = 0;
-  free_.fill(nullptr);
+void LockedPool::begin_anew() {
+  const auto region = SecretRegion::reserve(kCapacity);
+  if (!region) throw PoolExhausted();
   free_class_ = std::make_unique<std::uint8_t[]>(kCapacity / kSmallestBlock);
+  free_.fill(nullptr);
+  region_ = *region;
 }
 
-bool LockedPool::owns(const void* block) const {
-  const std::less<> before;
-  return region_ != nullptr && !before(block, region_) && before(block, region_ + kCapacity);
+void LockedPool::leave_parents_region() {
+  region_ = SecretRegion();
+  committed_ = in_use_ = ready_ = 0;
+  complete_ = false;
+  kind_ = PageKind::kMemfdSecret;
+}
+
+void LockedPool::need_region() {
+  if (region_.inherited()) leave_parents_region();  // by a clone(2) that ran no handler
+  if (region_.start() == nullptr) begin_anew();
 }
 
 std::size_t LockedPool::class_of(std::size_t size) {
@@ -94,7 +99,7 @@ std::size_t LockedPool::class_of(std::size_t size) {
 }
 
 std::size_t LockedPool::unit_of(const void* block) const {
-  return static_cast<std::size_t>(static_cast<const std::byte*>(block) - region_) / kSmallestBlock;
+  return static_cast<std::size_t>(static_cast<const std::byte*>(block) - region_.start()) / kSmallestBlock;
 }
 
 void LockedPool::push(std::byte* block, std::size_t index) {
@@ -113,27 +118,45 @@ void LockedPool::remove(std::byte* block, std::size_t index) {
   wipe(links, sizeof *links);
 }
 
+void LockedPool::make_ready(std::size_t size) {
+  if (complete_ || ready_ + size > kCapacity) throw PoolExhausted();
+  const auto kind = region_.commit(ready_, size);
+  if (!kind) throw PoolExhausted();
+  ready_ += size;
+  kind_ = std::min(kind_, *kind);
+}
+
 void LockedPool::commit() {
-  if (committed_ + kLargestBlock > kCapacity) throw PoolExhausted();
-  std::byte* const start = region_ + committed_;
-  // All of these or none: a page that may be swapped or dumped is no page for a secret.
-  const bool ready = ::mprotect(start, kLargestBlock, PROT_READ | PROT_WRITE) == 0 &&
-                     ::madvise(start, kLargestBlock, MADV_DONTDUMP) == 0 &&
-                     ::madvise(start, kLargestBlock, MADV_WIPEONFORK) == 0 &&
-                     ::mlock(start, kLargestBlock) == 0;
-  if (!ready) {
-    ::mprotect(start, kLargestBlock, PROT_NONE);
-    throw PoolExhausted();
-  }
+  if (committed_ == ready_) make_ready(kLargestBlock);
+  push(region_.start() + committed_, kClasses - 1);
   committed_ += kLargestBlock;
-  push(start, kClasses - 1);
+}
+
+void LockedPool::reserve() {
+  const std::lock_guard lock(mutex_);
+  need_region();
+  const std::size_t whole = std::max(lockable() / kLargestBlock, std::size_t{1}) * kLargestBlock;
+  if (ready_ < whole) make_ready(whole - ready_);
+  complete_ = true;
+}
+
+PageKind LockedPool::kind() {
+  const std::lock_guard lock(mutex_);
+  need_region();
+  if (ready_ == 0) make_ready(kLargestBlock);
+  return kind_;
+}
+
+bool LockedPool::holds(const void* block) const {
+  const std::lock_guard lock(mutex_);
+  return !region_.inherited() && region_.contains(block);
 }
 
 void* LockedPool::allocate(std::size_t size) {
   if (size > kLargestBlock) throw PoolExhausted();
   const std::size_t wanted = class_of(size);
   const std::lock_guard lock(mutex_);
-  if (region_ == nullptr) map_region();
+  need_region();
   std::size_t index = wanted;
   while (index < kClasses && free_[index] == nullptr) ++index;
   if (index == kClasses) {
@@ -154,23 +177,23 @@ void LockedPool::release(void* given, std::size_t size) noexcept {
   if (given == nullptr) return;
   std::size_t index = class_of(size);
   const std::lock_guard lock(mutex_);
-  if (!owns(given)) return;  // made before a fork, wiped by it
+  if (region_.inherited() || !region_.contains(given)) return;  // made before a fork, not in this process
   auto* block = static_cast<std::byte*>(given);
   wipe(block, kSmallestBlock << index);
   in_use_ -= kSmallestBlock << index;
   for (; index < kClasses - 1; ++index) {
-    const std::size_t offset = static_cast<std::size_t>(block - region_),
+    const std::size_t offset = static_cast<std::size_t>(block - region_.start()),
                       buddy = offset ^ (kSmallestBlock << index);
     if (free_class_[buddy / kSmallestBlock] != index + 1) break;
-    remove(region_ + buddy, index);
-    block = region_ + std::min(offset, buddy);
+    remove(region_.start() + buddy, index);
+    block = region_.start() + std::min(offset, buddy);
   }
   push(block, index);
 }
 
 std::size_t LockedPool::in_use() const {
   const std::lock_guard lock(mutex_);
-  return in_use_;
+  return region_.inherited() ? 0 : in_use_;
 }
 
 }  // namespace keyd::secret

@@ -72,6 +72,8 @@ class SecretBuffer {
 
   [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] bool empty() const { return size_ == 0; }
+  // Whether this is a forked child, and what was put here stayed with its parent.
+  [[nodiscard]] bool lost() const { return data_ != nullptr && !LockedPool::instance().holds(data_); }
   [[nodiscard]] MutableByteView reveal() { return {data_, size_}; }
   [[nodiscard]] ByteView reveal() const { return {data_, size_}; }
 

@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "core/kernel/memfd.h"
+#include "core/secret/memfd_secret.h"
 
 namespace keyd::client {
 namespace {
@@ -57,7 +57,7 @@ std::optional<SessionDescriptors> parse_session_variable(std::string_view text) 
 
 Outcome<UniqueFd> make_key_descriptor(std::size_t size) {
   if (size > kPage) std::abort();
-  auto fd = kernel::make_memfd_secret(kPage);
+  auto fd = secret::make_memfd_secret(kPage);
   if (!fd) return std::unexpected(failure_of(fd.error()));
   return std::move(*fd);
 }

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <fstream>
 #include <memory>
 #include <vector>
@@ -99,14 +100,15 @@ void forget_itself(MutableByteView window, std::uintptr_t from) {
   if (begin < end) std::ranges::fill(window.subspan(begin - from, end - begin), std::uint8_t{0});
 }
 
-// All of this process's writable memory. It is read into a block of the pool itself.
+// All of this process's writable memory. It is read into a block of the pool itself. Pages of memfd_secret(2)
+// cannot be read through /proc: those it reads as they lie there, which only the process itself can.
 Found search(const std::vector<Needle>& needles) {
   Found found;
   secret::SecretBuffer window(64 << 10);
   const UniqueFd memory(::open("/proc/self/mem", O_RDONLY | O_CLOEXEC));
   std::ifstream smaps("/proc/self/smaps");
   std::uintptr_t from = 0, to = 0;
-  bool writable = false;
+  bool writable = false, secretmem = false;
   for (std::string line; std::getline(smaps, line);) {
     char access[8] = {};
     unsigned long begins = 0, ends = 0;
@@ -114,13 +116,18 @@ Found search(const std::vector<Needle>& needles) {
       from = begins;
       to = ends;
       writable = access[1] == 'w';
+      secretmem = line.find("/secretmem") != std::string::npos;
     }
     if (!writable || !line.starts_with("VmFlags:")) continue;
     const bool guarded = line.find(" dd") != std::string::npos;
     for (std::uintptr_t at = from; at < to;) {
       // Windows overlap by a needle, so that none is cut in two.
       const std::size_t want = std::min(window.size(), to - at);
-      const ssize_t got = ::pread(memory.get(), window.reveal().data(), want, static_cast<off_t>(at));
+      ssize_t got = ::pread(memory.get(), window.reveal().data(), want, static_cast<off_t>(at));
+      if (got < 0 && secretmem) {
+        std::memmove(window.reveal().data(), reinterpret_cast<const void*>(at), want);
+        got = static_cast<ssize_t>(want);
+      }
       if (got <= 0) break;
       const ByteView read = window.reveal().first(static_cast<std::size_t>(got));
       forget_itself(window.reveal(), at);

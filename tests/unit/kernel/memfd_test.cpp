@@ -136,22 +136,5 @@ TEST(SealedMemfdWithContent, MayBeEmpty) {
   EXPECT_NE(::ftruncate(fd->get(), 1), 0);
 }
 
-TEST(MemfdSecret, CannotBeReadThroughProc) {
-  const auto fd = make_memfd_secret(4096);
-  if (!fd) GTEST_SKIP() << "no memfd_secret here: " << fd.error().message();
-  auto* const memory =
-      static_cast<char*>(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd->get(), 0));
-  ASSERT_NE(memory, MAP_FAILED) << std::strerror(errno);
-  std::strcpy(memory, "a secret");
-  const UniqueFd own(::open("/proc/self/mem", O_RDONLY | O_CLOEXEC));
-  ASSERT_TRUE(own.valid());
-  char read[16] = {};
-  EXPECT_LT(::pread(own.get(), read, 8, static_cast<off_t>(reinterpret_cast<std::uintptr_t>(memory))), 0);
-  char byte = 0;
-  EXPECT_LT(::pread(fd->get(), &byte, 1, 0), 0);
-  EXPECT_EQ(::fcntl(fd->get(), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
-  ::munmap(memory, 4096);
-}
-
 }  // namespace
 }  // namespace keyd::kernel

@@ -1,10 +1,11 @@
-// Secrets lie in pages that are locked, left out of core files and wiped in a child, in blocks that are wiped
+// Secrets lie in pages that are locked, left out of core files and not a child's, in blocks that are wiped
 // when they come back, and within a bound. The kernel is asked each time: /proc/self/smaps and VmLck.
 #include "core/secret/locked_pool.h"
 
 #include <gmock/gmock.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <fstream>
@@ -15,6 +16,8 @@
 #include <vector>
 
 #include "core/base/bytes.h"
+#include "core/secret/memfd_secret.h"
+#include "tests/support/refused_call.h"
 #include "tests/support/sanitizers.h"
 #include "tests/unit/support/child.h"
 
@@ -238,19 +241,98 @@ TEST_F(LockedPoolTest, IgnoresANullBlockGivenBack) {
   EXPECT_EQ(pool_.in_use(), before);
 }
 
-TEST_F(LockedPoolTest, LiesInPagesThatAreLockedNotDumpedAndWipedOnFork) {
-  const std::uint8_t* const small = take(1);
-  const std::uint8_t* const large = take(LockedPool::kLargestBlock);
+// What the kernel says of a pool's pages: the kind's own flags ("dc": not copied to a child, "wf": wiped there).
+int misses_a_flag(LockedPool& pool, PageKind kind) {
+  if (pool.kind() != kind) return 20;
+  auto* const small = static_cast<std::uint8_t*>(pool.allocate(1));
+  auto* const large = static_cast<std::uint8_t*>(pool.allocate(LockedPool::kLargestBlock));
+  const bool secret = kind == PageKind::kMemfdSecret;
   for (const std::uint8_t* const at : {small, large, large + LockedPool::kLargestBlock - 1}) {
-    EXPECT_THAT(flags_of(at), ::testing::IsSupersetOf({"dd", "wf"}));
-    if (testing::kMlockWorks) {
-      EXPECT_THAT(flags_of(at), ::testing::Contains("lo"));
-    }
+    const auto flags = flags_of(at);
+    const auto has = [&](const char* flag) { return std::ranges::find(flags, flag) != flags.end(); };
+    if (!has("dd")) return 21;
+    if (!has(secret ? "dc" : "wf")) return 22;
+    if ((secret || testing::kMlockWorks) && !has("lo")) return 23;
+  }
+  return 0;
+}
+
+TEST_F(LockedPoolTest, LiesInPagesOfMemfdSecretWhereThereIsOne) {
+  if (!make_memfd_secret(4096)) GTEST_SKIP() << "no memfd_secret here";
+  EXPECT_EQ(misses_a_flag(pool_, PageKind::kMemfdSecret), 0);
+  EXPECT_STREQ(name_of(pool_.kind()), "memfd_secret");
+}
+
+TEST_F(LockedPoolTest, LiesInLockedPagesWhereThereIsNoMemfdSecretAndSaysSo) {
+  test::Child child([] {
+    if (!testing::refuse_call(SYS_memfd_secret)) return 10;
+    return misses_a_flag(LockedPool::instance(), PageKind::kLocked);
+  });
+  EXPECT_EQ(child.wait(), 0);
+  EXPECT_STREQ(name_of(PageKind::kLocked), "mlock");
+}
+
+// A pool that had memfd_secret and gets one block of the other kind does not go on to claim the better one.
+TEST_F(LockedPoolTest, SaysTheWeakerKindAsSoonAsSomePagesAreOfIt) {
+  if (!make_memfd_secret(4096)) GTEST_SKIP() << "no memfd_secret here";
+  test::Child child([] {
+    LockedPool& pool = LockedPool::instance();
+    void* const first = pool.allocate(LockedPool::kLargestBlock);
+    if (pool.kind() != PageKind::kMemfdSecret) return 10;
+    const rlimit no_descriptor{3, 3};
+    if (::setrlimit(RLIMIT_NOFILE, &no_descriptor) != 0) return 11;
+    void* const second = pool.allocate(LockedPool::kLargestBlock);
+    return pool.kind() == PageKind::kLocked && second != first ? 0 : 12;
+  });
+  EXPECT_EQ(child.wait(), 0);
+}
+
+TEST_F(LockedPoolTest, KeepsNoDescriptor) {
+  test::Child child([] {
+    const int before = ::dup(0);
+    ::close(before);
+    if (LockedPool::instance().allocate(64) == nullptr) return 10;
+    LockedPool::instance().reserve();
+    return ::dup(0) == before ? 0 : 11;
+  });
+  EXPECT_EQ(child.wait(), 0);
+}
+
+// As keyd needs it, which is then in a sandbox: every call of mmap & Co. is an error after reserve().
+TEST_F(LockedPoolTest, NeedsNoSystemCallOnceReservedAndGivesEverythingItReserved) {
+  for (const bool with_memfd_secret : {true, false}) {
+    test::Child child([&] {
+      if (!with_memfd_secret && !testing::refuse_call(SYS_memfd_secret)) return 10;
+      LockedPool& pool = LockedPool::instance();
+      pool.reserve();
+      for (const long call :
+           {SYS_memfd_secret, SYS_ftruncate, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_mlock}) {
+        if (!testing::refuse_call(call, EPERM)) return 11;
+      }
+      const std::size_t expected = std::max(LockedPool::lockable(), LockedPool::kLargestBlock);
+      return exhaust(pool, LockedPool::kLargestBlock) == expected / LockedPool::kLargestBlock ? 0 : 12;
+    });
+    EXPECT_EQ(child.wait(), 0);
   }
 }
 
+TEST_F(LockedPoolTest, DoesNotGrowOnceReserved) {
+  test::Child child([] {
+    rlimit before{};
+    if (::getrlimit(RLIMIT_MEMLOCK, &before) != 0) return 10;
+    const rlimit two{2 * LockedPool::kLargestBlock + 4096, before.rlim_max};
+    if (::setrlimit(RLIMIT_MEMLOCK, &two) != 0) return 11;
+    LockedPool& pool = LockedPool::instance();
+    pool.reserve();
+    if (::setrlimit(RLIMIT_MEMLOCK, &before) != 0) return 12;
+    return exhaust(pool, LockedPool::kLargestBlock) == 2 ? 0 : 13;
+  });
+  EXPECT_EQ(child.wait(), 0);
+}
+
 TEST_F(LockedPoolTest, LocksMoreMemoryWhenItNeedsMore) {
-  if (!testing::kMlockWorks) GTEST_SKIP() << "a sanitizer makes mlock(2) do nothing";
+  if (!testing::kMlockWorks && !make_memfd_secret(4096))
+    GTEST_SKIP() << "a sanitizer makes mlock(2) do nothing";
   // In a child, whose pool is new: what this process's other tests have locked does not count.
   test::Child child([] {
     const std::size_t before = locked_now();
@@ -267,37 +349,94 @@ TEST_F(LockedPoolTest, LocksMoreMemoryWhenItNeedsMore) {
   EXPECT_EQ(child.wait(), 0);
 }
 
+// In a child: `now` octets may be locked, or `later`. Root's CAP_IPC_LOCK overrides the limit: become nobody.
+bool may_lock_only(std::size_t now, std::size_t later) {
+  const rlimit limit{now, later};
+  return ::setrlimit(RLIMIT_MEMLOCK, &limit) == 0 && (::geteuid() != 0 || ::setuid(65534) == 0);
+}
+
 TEST_F(LockedPoolTest, RefusesMemoryThatCannotBeLocked) {
   if (!testing::kMlockWorks) GTEST_SKIP() << "a sanitizer makes mlock(2) do nothing";
-  test::Child child([] {
-    // Root's CAP_IPC_LOCK overrides the limit: become nobody first.
-    const rlimit none{0, 0};
-    if (::setrlimit(RLIMIT_MEMLOCK, &none) != 0) return 10;
-    if (::geteuid() == 0 && ::setuid(65534) != 0) return 11;
-    try {
-      return LockedPool::instance().allocate(64) == nullptr ? 12 : 13;
-    } catch (const PoolExhausted&) {
-      return 0;
-    }
-  });
-  EXPECT_EQ(child.wait(), 0);
+  for (const bool with_memfd_secret : {true, false}) {
+    test::Child child([&] {
+      if (!with_memfd_secret && !testing::refuse_call(SYS_memfd_secret)) return 9;
+      if (!may_lock_only(0, 0)) return 10;
+      LockedPool& pool = LockedPool::instance();
+      try {
+        return pool.allocate(64) == nullptr ? 12 : 13;
+      } catch (const PoolExhausted&) {
+      }
+      try {
+        pool.reserve();
+        return 14;
+      } catch (const PoolExhausted&) {
+        return 0;
+      }
+    });
+    EXPECT_EQ(child.wait(), 0) << with_memfd_secret;
+  }
+}
+
+// At the limit the pages that are refused must not have cost the place where they should have come, and more may
+// be locked later.
+TEST_F(LockedPoolTest, RefusesAtTheLimitAndGrowsWhenItIsRaised) {
+  if (!testing::kMlockWorks) GTEST_SKIP() << "a sanitizer makes mlock(2) do nothing";
+  for (const bool with_memfd_secret : {true, false}) {
+    test::Child child([&] {
+      if (!with_memfd_secret && !testing::refuse_call(SYS_memfd_secret)) return 9;
+      if (!may_lock_only(2 * LockedPool::kLargestBlock, 4 * LockedPool::kLargestBlock)) return 10;
+      LockedPool& pool = LockedPool::instance();
+      if (exhaust(pool, LockedPool::kLargestBlock) != 2) return 11;
+      const rlimit four{4 * LockedPool::kLargestBlock, 4 * LockedPool::kLargestBlock};
+      if (::setrlimit(RLIMIT_MEMLOCK, &four) != 0) return 12;
+      return exhaust(pool, LockedPool::kLargestBlock) == 4 ? 0 : 13;
+    });
+    EXPECT_EQ(child.wait(), 0) << with_memfd_secret;
+  }
+}
+
+// What a child of a process with a secret at `secret`, 4096 octets, finds wrong; 0 when nothing is.
+int wrong_in_child(LockedPool& pool, std::uint8_t* secret) {
+  if (!all_zero(secret, 4096) || pool.holds(secret)) return 10;
+  const auto left = flags_of(secret);
+  if (std::ranges::find(left, "dd") == left.end()) return 13;
+  auto* const own = static_cast<std::uint8_t*>(pool.allocate(4096));
+  if (!all_zero(own, 4096) || own == secret) return 11;
+  const auto flags = flags_of(own);
+  if (testing::kMlockWorks && std::ranges::find(flags, "lo") == flags.end()) return 12;
+  std::fill_n(own, 4096, std::uint8_t{1});
+  std::fill_n(secret, 4096, std::uint8_t{2});  // a mistake, but not one that the parent may pay for
+  pool.release(own, 4096);
+  return 0;
 }
 
 TEST_F(LockedPoolTest, ShowsAChildZerosAndGivesItAPoolOfItsOwn) {
-  std::uint8_t* const secret = take(4096);
-  std::fill_n(secret, 4096, std::uint8_t{0xc3});
-  test::Child child([&] {
-    if (!all_zero(secret, 4096)) return 10;
-    auto* const own = static_cast<std::uint8_t*>(pool_.allocate(4096));
-    if (!all_zero(own, 4096) || own == secret) return 11;
-    const auto flags = flags_of(own);
-    if (testing::kMlockWorks && std::ranges::find(flags, "lo") == flags.end()) return 12;
-    std::fill_n(own, 4096, std::uint8_t{1});
-    pool_.release(own, 4096);
-    return 0;
-  });
-  EXPECT_EQ(child.wait(), 0);
-  EXPECT_TRUE(std::all_of(secret, secret + 4096, [](std::uint8_t octet) { return octet == 0xc3; }));
+  for (const bool with_memfd_secret : {true, false}) {
+    test::Child parent([&] {
+      if (!with_memfd_secret && !testing::refuse_call(SYS_memfd_secret)) return 9;
+      LockedPool& pool = LockedPool::instance();
+      auto* const secret = static_cast<std::uint8_t*>(pool.allocate(4096));
+      std::fill_n(secret, 4096, std::uint8_t{0xc3});
+      test::Child child([&] { return wrong_in_child(pool, secret); });
+      if (const int wrong = child.wait(); wrong != 0) return wrong < 0 ? 20 : wrong;
+      return std::all_of(secret, secret + 4096, [](std::uint8_t octet) { return octet == 0xc3; }) ? 0 : 21;
+    });
+    EXPECT_EQ(parent.wait(), 0) << with_memfd_secret;
+  }
+}
+
+// vfork() runs no handler: the child borrows the parent's memory until it execs, its secrets too.
+TEST_F(LockedPoolTest, IsAsItWasAfterAVfork) {
+  std::uint8_t* const secret = take(64);
+  std::fill_n(secret, 64, std::uint8_t{7});
+  const pid_t child = ::vfork();
+  if (child == 0) ::_exit(3);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), 3);
+  EXPECT_TRUE(pool_.holds(secret));
+  EXPECT_EQ(secret[63], 7);
+  EXPECT_TRUE(can_give(pool_, 64));
 }
 
 TEST_F(LockedPoolTest, IgnoresAParentsBlockGivenBackByAChild) {
@@ -325,6 +464,48 @@ TEST_F(LockedPoolTest, WorksInAGrandchildToo) {
     return grandchild.wait();
   });
   EXPECT_EQ(child.wait(), 0);
+}
+
+// As fork(), but without the handlers of pthread_atfork(3): what a container's starter does.
+template <typename Body>
+int status_of_bare_clone(Body&& body) {
+  const auto child = static_cast<pid_t>(::syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+  if (child == 0) ::_exit(body());
+  int status = 0;
+  if (child < 0 || ::waitpid(child, &status, 0) != child) return -1000;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+TEST_F(LockedPoolTest, GivesAChildOfABareCloneAPoolOfItsOwnAndIgnoresTheParentsBlocks) {
+  for (const bool with_memfd_secret : {true, false}) {
+    test::Child middle([&] {
+      if (!with_memfd_secret && !testing::refuse_call(SYS_memfd_secret)) return 9;
+      LockedPool& pool = LockedPool::instance();
+      void* const parents = pool.allocate(256);
+      if (!pool.holds(parents)) return 10;
+      const int inner = status_of_bare_clone([&] {
+        if (pool.holds(parents)) return 20;
+        if (pool.in_use() != 0) return 21;
+        pool.release(parents, 256);
+        auto* const own = static_cast<std::uint8_t*>(pool.allocate(256));
+        if (own == parents || !pool.holds(own) || pool.holds(parents)) return 22;
+        pool.release(parents, 256);
+        const auto flags = flags_of(own);
+        if (testing::kMlockWorks && std::ranges::find(flags, "lo") == flags.end()) return 23;
+        return pool.in_use() == 256 ? 0 : 24;
+      });
+      if (inner != 0) return inner < 0 ? 30 : inner;
+      return pool.holds(parents) ? 0 : 11;
+    });
+    EXPECT_EQ(middle.wait(), 0) << with_memfd_secret;
+  }
+}
+
+TEST_F(LockedPoolTest, AChildOfABareCloneCannotReadASecretOfMemfdSecret) {
+  if (testing::kSanitized) GTEST_SKIP() << "a sanitizer reports the fault its own way";
+  if (pool_.kind() != PageKind::kMemfdSecret) GTEST_SKIP() << "no memfd_secret here";
+  const volatile std::uint8_t* const secret = take(64);
+  EXPECT_EQ(status_of_bare_clone([&] { return secret[0] == 0 ? 0 : 1; }), -SIGSEGV);
 }
 
 TEST_F(LockedPoolTest, ServesThreadsThatForkAtTheSameTime) {
