@@ -74,8 +74,8 @@ bool SecretRegion::inherited() const { return mark_ != nullptr && *mark_ == 0; }
 
 void SecretRegion::put_zeros(std::size_t size) const noexcept {
   if (size == 0) return;
-  const void* const zeros =
-      ::mmap(start_, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  const void* const zeros = ::mmap(start_, size, PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
   // A hole could be filled by anybody's memory, which the parent's objects would take for keys.
   if (zeros == MAP_FAILED) std::abort();
   ::madvise(start_, size, MADV_DONTDUMP);

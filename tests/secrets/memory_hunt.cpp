@@ -2,17 +2,14 @@
 // reads. Pieces of encoded forms must be longer, so that they stand for about as many octets of the secret.
 #include "tests/secrets/memory_hunt.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
-#include "core/base/unique_fd.h"
+#include "tests/secrets/process_memory.h"
 
 namespace keyd::testing {
 namespace {
@@ -46,32 +43,6 @@ std::uint64_t window_at(const std::uint8_t* octets) {
   return window;
 }
 std::size_t bit_of(std::uint64_t window) { return window * 0x9e3779b97f4a7c15u >> 44; }
-
-struct Mapping {
-  std::uint64_t from = 0, to = 0;
-  std::string name, flags;
-  bool readable = false;
-};
-
-std::vector<Mapping> mappings_of(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/smaps");
-  std::vector<Mapping> out;
-  for (std::string line; std::getline(file, line);) {
-    unsigned long from = 0, to = 0;
-    char rights[8] = {};
-    if (std::sscanf(line.c_str(), "%lx-%lx %7s", &from, &to, rights) == 3) {
-      std::istringstream words(line);
-      std::string word;
-      for (int i = 0; i < 5; ++i) words >> word;
-      std::string name;
-      words >> name;
-      out.push_back({from, to, name.empty() ? "anonymous" : name, "", rights[0] == 'r'});
-    } else if (line.starts_with("VmFlags:") && !out.empty()) {
-      out.back().flags = line.substr(8) + " ";
-    }
-  }
-  return out;
-}
 
 }  // namespace
 
@@ -139,24 +110,12 @@ void Hunt::search(ByteView octets, const std::string& where, std::uint64_t base,
 
 std::vector<Finding> Hunt::in_process(pid_t pid) const {
   std::vector<Finding> out;
-  const UniqueFd memory(::open(("/proc/" + std::to_string(pid) + "/mem").c_str(), O_RDONLY | O_CLOEXEC));
-  Bytes octets;
   std::uint64_t read = 0;
   for (const Mapping& mapping : mappings_of(pid)) {
     if (!mapping.readable || mapping.name.starts_with("[v")) continue;
-    octets.resize(mapping.to - mapping.from);
-    std::size_t have = 0;
-    while (have < octets.size()) {
-      const ssize_t got = ::pread(memory.get(), octets.data() + have, octets.size() - have,
-                                  static_cast<off_t>(mapping.from + have));
-      if (got <= 0) break;
-      have += static_cast<std::size_t>(got);
-    }
-    read += have;
-    const bool locked =
-        mapping.flags.find(" lo ") != std::string::npos && mapping.flags.find(" dd ") != std::string::npos;
-    search(ByteView(octets).first(have), fmt::format("{} {:x}", mapping.name, mapping.from), mapping.from,
-           locked, out);
+    const Bytes octets = read_memory(pid, mapping.from, mapping.to - mapping.from);
+    read += octets.size();
+    search(octets, fmt::format("{} {:x}", mapping.name, mapping.from), mapping.from, mapping.guarded(), out);
   }
   if (read == 0) out.push_back({"nothing could be read", "", "process " + std::to_string(pid), false});
   return out;

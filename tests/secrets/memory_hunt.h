@@ -29,7 +29,7 @@ class Hunt {
   // At least kPiece octets, which should be random: what is common is found everywhere.
   void mark(const std::string& name, ByteView octets);
 
-  // Every readable mapping. One finding a secret, form and mapping. Needs root when it is not the caller's
+  // Every mapping that can be read, which excludes memfd_secret(2). One finding a secret, form and mapping. Needs root when it is not the caller's
   // own; the process should be at rest.
   [[nodiscard]] std::vector<Finding> in_process(pid_t pid) const;
   [[nodiscard]] std::vector<Finding> in_file(const std::string& path) const;

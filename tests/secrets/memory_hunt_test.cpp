@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -11,7 +12,9 @@
 
 #include "core/secret/secret.h"
 #include "tests/secrets/known_session.h"
+#include "tests/secrets/pool_kind.h"
 #include "tests/support/forked.h"
+#include "tests/support/refused_call.h"
 
 namespace keyd::testing {
 namespace {
@@ -63,25 +66,38 @@ TEST_F(MemoryHunt, FindsNothingWhereNothingIs) {
   EXPECT_THAT(hunt_.in_process(child.pid()), IsEmpty());
 }
 
+// A secret in the pool, of the kind that `lacks_memfd_secret` leaves, and nowhere else.
+int keep_one_secret(Forked::Child& self, unsigned seed, bool lacks_memfd_secret) {
+  if (lacks_memfd_secret && !refuse_call(SYS_memfd_secret)) return 2;
+  const auto kept = [seed] {
+    std::string text = grown(seed);
+    auto secret = secret::SecretBuffer::copy_of(bytes_of(text));
+    secret::wipe(text.data(), text.size());
+    return secret;
+  }();
+  std::uint8_t stack[4096];
+  secret::wipe(stack, sizeof stack);
+  self.say("planted");
+  self.hear();
+  return kept.empty() ? 1 : 0;
+}
+
 TEST_F(MemoryHunt, KnowsTheLockedPool) {
-  Forked child([](Forked::Child& self) {
-    const auto kept = [] {
-      std::string text = grown(2);
-      auto secret = secret::SecretBuffer::copy_of(bytes_of(text));
-      secret::wipe(text.data(), text.size());
-      return secret;
-    }();
-    std::uint8_t stack[4096];
-    secret::wipe(stack, sizeof stack);
-    self.say("planted");
-    self.hear();
-    return kept.empty() ? 1 : 0;
-  });
-  child.hear();
+  Forked child([](Forked::Child& self) { return keep_one_secret(self, 2, true); });
+  ASSERT_EQ(child.hear(), "planted");
   hunt_.mark("planted", bytes_of(grown(2)));
   const auto found = hunt_.in_process(child.pid());
   const auto locked = std::ranges::count_if(found, [](const Finding& f) { return f.locked; });
   EXPECT_EQ(locked, 1) << text_of(found);
+}
+
+TEST_F(MemoryHunt, CannotSeeAPoolOfMemfdSecret) {
+  if (!has_kind(kMemfdSecret)) GTEST_SKIP() << "no memfd_secret here";
+  Forked child([](Forked::Child& self) { return keep_one_secret(self, 3, false); });
+  ASSERT_EQ(child.hear(), "planted");
+  expect_kind(child.pid(), kMemfdSecret);
+  hunt_.mark("planted", bytes_of(grown(3)));
+  EXPECT_THAT(hunt_.in_process(child.pid()), IsEmpty()) << text_of(hunt_.in_process(child.pid()));
 }
 
 TEST_F(MemoryHunt, FindsEachFormInAFile) {

@@ -7,9 +7,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "tests/secrets/known_session.h"
 #include "tests/secrets/memory_hunt.h"
+#include "tests/secrets/pool_kind.h"
+#include "tests/secrets/process_memory.h"
+#include "tests/support/content.h"
 #include "tests/support/private_keyd.h"
 
 namespace keyd::testing {
@@ -17,10 +21,12 @@ namespace {
 
 using ::testing::IsEmpty;
 
-class SecretsInClient : public ::testing::Test {
+// With each kind of pool at the client. Of memfd_secret the hunt sees nothing: then no secret may be found at all.
+class SecretsInClient : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root: keyrun and keyadm cannot be looked into by others";
+    if (!has_kind(GetParam())) GTEST_SKIP() << "no " << GetParam() << " here";
     ASSERT_TRUE(keyd_.start()) << keyd_.log();
     keyd_.enrol("alice", password_);
     keyd_.set_credential("alice", "token", value_);
@@ -36,38 +42,115 @@ class SecretsInClient : public ::testing::Test {
     return found;
   }
 
+  [[nodiscard]] std::vector<std::string> command(std::vector<std::string> arguments) const {
+    return with_kind(GetParam(), std::move(arguments));
+  }
+  void expect_nothing_in(pid_t pid) const {
+    const auto found = hunt_.in_process(pid);
+    EXPECT_THAT(found, IsEmpty()) << text_of(found);
+    expect_that_the_heap_is_seen(pid, keyd_.directory());
+  }
+
   PrivateKeyd keyd_;
   const std::string password_ = marked_text(24), value_ = marked_text(40);
   Hunt hunt_;
 };
 
-TEST_F(SecretsInClient, ALibraryForgetsThePasswordWhenItHasProvedIt) {
-  BackgroundProcess client({program("hunted_client"), "alice"});
+TEST_P(SecretsInClient, ALibraryForgetsThePasswordWhenItHasProvedIt) {
+  BackgroundProcess client(command({program("hunted_client"), "alice"}));
   client.write(password_ + "\n");
   ASSERT_EQ(client.read_line(), "in");
-  EXPECT_THAT(hunt_.in_process(client.pid()), IsEmpty()) << text_of(hunt_.in_process(client.pid()));
+  expect_kind(client.pid(), GetParam());
+  expect_nothing_in(client.pid());
   client.write("\n");
   ASSERT_EQ(client.read_line(), "closed");
-  EXPECT_THAT(hunt_.in_process(client.pid()), IsEmpty()) << text_of(hunt_.in_process(client.pid()));
+  expect_nothing_in(client.pid());
 }
 
-TEST_F(SecretsInClient, ALibraryForgetsAWrongPasswordToo) {
+TEST_P(SecretsInClient, ALibraryForgetsAWrongPasswordToo) {
   const std::string wrong = marked_text(24);
   hunt_.mark("wrong password", bytes_of(wrong));
-  BackgroundProcess client({program("hunted_client"), "alice"});
+  BackgroundProcess client(command({program("hunted_client"), "alice"}));
   client.write(wrong + "\n");
   ASSERT_EQ(client.read_line(), "out");
-  EXPECT_THAT(hunt_.in_process(client.pid()), IsEmpty()) << text_of(hunt_.in_process(client.pid()));
+  expect_nothing_in(client.pid());
 }
 
-TEST_F(SecretsInClient, KeyrunsCommandHasThemNeitherInMemoryNorInItsEnvironment) {
-  BackgroundProcess command({program("keyrun"), "--runtime-dir", keyd_.runtime_dir(), "--user", "alice",
-                             "--password-fd", "0", "--credential", "token", "--", "/bin/sh", "-c",
-                             "echo here; read line; echo $line; read line"});
-  command.write(password_ + "\n");
-  ASSERT_EQ(command.read_line(), "here");
-  EXPECT_THAT(hunt_.in_process(command.pid()), IsEmpty()) << text_of(hunt_.in_process(command.pid()));
-  EXPECT_THAT(in_environment_of(command.pid()), IsEmpty());
+TEST_P(SecretsInClient, KeyrunsCommandHasThemNeitherInMemoryNorInItsEnvironment) {
+  BackgroundProcess keyrun(command({program("keyrun"), "--runtime-dir", keyd_.runtime_dir(), "--user",
+                                    "alice", "--password-fd", "0", "--credential", "token", "--", "/bin/sh",
+                                    "-c", "echo here; read line; echo $line; read line"}));
+  keyrun.write(password_ + "\n");
+  ASSERT_EQ(keyrun.read_line(), "here");
+  EXPECT_THAT(hunt_.in_process(keyrun.pid()), IsEmpty()) << text_of(hunt_.in_process(keyrun.pid()));
+  EXPECT_THAT(in_environment_of(keyrun.pid()), IsEmpty());
+}
+
+// The four keys of a session (core/exchange/secure_channel.h), taken out of the pool of a client: the block that
+// begins with 152 octets of them and holds nothing else. Only in pages that can be read.
+std::vector<Bytes> session_keys_of(pid_t pid) {
+  constexpr std::size_t kKeys = 152, kBlock = 256;
+  std::vector<Bytes> keys;
+  for (const Mapping& mapping : mappings_of(pid)) {
+    if (!mapping.guarded()) continue;
+    const Bytes pool = read_memory(pid, mapping.from, mapping.to - mapping.from);
+    for (std::size_t at = 0; at + kBlock <= pool.size(); at += kBlock) {
+      const ByteView block = ByteView(pool).subspan(at, kBlock);
+      const auto is_zero = [](std::uint8_t octet) { return octet == 0; };
+      if (std::ranges::count_if(block.first(kKeys), is_zero) > 8 ||
+          !std::ranges::all_of(block.subspan(kKeys), is_zero)) {
+        continue;
+      }
+      for (const std::size_t key : {0u, 44u, 88u, 120u}) {
+        const ByteView octets = block.subspan(key, 32);
+        keys.emplace_back(octets.begin(), octets.end());
+      }
+    }
+  }
+  return keys;
+}
+
+TEST_P(SecretsInClient, ALibraryHasTheSessionsKeysInItsPoolAloneAndNoneAfterTheSession) {
+  BackgroundProcess client(command({program("hunted_client"), "alice"}));
+  client.write(password_ + "\n");
+  ASSERT_EQ(client.read_line(), "in");
+  const auto keys = session_keys_of(client.pid());
+  // What cannot be read cannot be known. That the library does the same with either kind, its code shows.
+  ASSERT_EQ(keys.size(), GetParam() == kMlock ? 4u : 0u);
+  if (keys.empty()) return;
+  Hunt hunt;
+  for (std::size_t i = 0; i < keys.size(); ++i) hunt.mark("key " + std::to_string(i), keys[i]);
+  auto found = hunt.in_process(client.pid());
+  EXPECT_GE(found.size(), 4u) << "the hunt cannot see what must be there";
+  std::erase_if(found, [](const Finding& f) { return f.locked; });
+  EXPECT_THAT(found, IsEmpty()) << text_of(found);
+  client.write("\n");
+  ASSERT_EQ(client.read_line(), "closed");
+  found = hunt.in_process(client.pid());
+  EXPECT_THAT(found, IsEmpty()) << text_of(found);
+}
+
+TEST_P(SecretsInClient, ACoreOfAProgramWithASessionHasNone) {
+  if (content_of("/proc/sys/kernel/core_pattern") != "core\n")
+    GTEST_SKIP() << "cores go elsewhere: /proc/sys/kernel/core_pattern";
+  const std::string place = keyd_.directory() + "/crashed";
+  std::filesystem::create_directory(place);
+  BackgroundProcess client(command({"/usr/bin/prlimit", "--core=unlimited", "/usr/bin/env", "-C", place,
+                                    program("hunted_client"), "alice"}));
+  client.write(password_ + "\n");
+  ASSERT_EQ(client.read_line(), "in");
+  Hunt keys;
+  for (const Bytes& key : session_keys_of(client.pid())) keys.mark("key", key);
+  client.signal(SIGABRT);
+  EXPECT_EQ(client.wait(), 128 + SIGABRT);
+  std::string core;
+  for (const auto& entry : std::filesystem::directory_iterator(place)) core = entry.path();
+  ASSERT_FALSE(core.empty()) << "no core in " << place;
+  EXPECT_THAT(hunt_.in_file(core), IsEmpty()) << text_of(hunt_.in_file(core));
+  EXPECT_THAT(keys.in_file(core), IsEmpty()) << text_of(keys.in_file(core));
+  Hunt heap;
+  heap.mark("directory", bytes_of(keyd_.directory()).last(16));
+  EXPECT_FALSE(heap.in_file(core).empty()) << "the core is not one of the client's memory";
 }
 
 // keyadm on a terminal of its own.
@@ -116,16 +199,19 @@ class AtATerminal {
   std::string shown_;
 };
 
-TEST_F(SecretsInClient, KeyadmHasWhatWasTypedInLockedMemoryAloneAndDoesNotShowIt) {
+TEST_P(SecretsInClient, KeyadmHasWhatWasTypedInLockedMemoryAloneAndDoesNotShowIt) {
   const std::string typed = marked_text(24);
-  AtATerminal keyadm({program("keyadm"), "--runtime-dir", keyd_.runtime_dir(), "user", "add", "grace"});
+  AtATerminal keyadm(
+      command({program("keyadm"), "--runtime-dir", keyd_.runtime_dir(), "user", "add", "grace"}));
   Hunt hunt;
   hunt.mark("typed", bytes_of(typed));
   ASSERT_TRUE(keyadm.shows(": "));
   keyadm.type(typed + "\n");
   ASSERT_TRUE(keyadm.shows("The same again: ")) << keyadm.shown();
   auto found = hunt.in_process(keyadm.pid());
-  EXPECT_FALSE(found.empty()) << "the hunt cannot see what must be there";
+  EXPECT_EQ(found.empty(), GetParam() == kMemfdSecret)
+      << "the hunt must see what lies in pages that can be read";
+  expect_that_the_heap_is_seen(keyadm.pid(), keyd_.directory());
   std::erase_if(found, [](const Finding& f) { return f.locked; });
   EXPECT_THAT(found, IsEmpty()) << text_of(found);
   keyadm.type(typed + "\n");
@@ -134,6 +220,8 @@ TEST_F(SecretsInClient, KeyadmHasWhatWasTypedInLockedMemoryAloneAndDoesNotShowIt
   auto in_keyd = hunt.in_process(keyd_.pid());
   EXPECT_THAT(in_keyd, IsEmpty()) << text_of(in_keyd);
 }
+
+INSTANTIATE_TEST_SUITE_P(In, SecretsInClient, pool_kinds(), [](const auto& kind) { return kind.param; });
 
 }  // namespace
 }  // namespace keyd::testing

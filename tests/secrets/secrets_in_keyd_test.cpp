@@ -11,6 +11,7 @@
 
 #include "tests/secrets/known_session.h"
 #include "tests/secrets/memory_hunt.h"
+#include "tests/secrets/pool_kind.h"
 #include "tests/support/content.h"
 #include "tests/support/private_keyd.h"
 
@@ -26,11 +27,16 @@ wire::ChallengeStart historic(const std::string& user, wire::Transform transform
   return start;
 }
 
-class SecretsInKeyd : public ::testing::Test {
+// With each kind of pool. Of memfd_secret the hunt sees nothing: then no secret may be found at all.
+class SecretsInKeyd : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root: keyd cannot be looked into by others";
+    if (!has_kind(GetParam())) GTEST_SKIP() << "no " << GetParam() << " here";
+    keyd_.start_under(with_kind(GetParam(), {}));
     ASSERT_TRUE(keyd_.start()) << keyd_.log();
+    EXPECT_NE(keyd_.log().find("secrets lie in " + GetParam()), std::string::npos) << keyd_.log();
+    expect_kind(keyd_.pid(), GetParam());
     password_ = marked_text(24);
     value_ = marked_text(40);
     keyd_.enrol("alice", password_, {"--allow-historic"});
@@ -52,9 +58,13 @@ class SecretsInKeyd : public ::testing::Test {
     });
     return found;
   }
-  [[nodiscard]] bool holds(const std::string& secret) const {
+  // That the hunt sees what must be there, so that what it does not see is not: the secret where it lies in
+  // pages that can be read, and what lies in the heap in any case.
+  void expect_seen(const std::string& secret) const {
+    expect_that_the_heap_is_seen(keyd_.pid(), keyd_.directory());
     const auto found = hunt_.in_process(keyd_.pid());
-    return std::ranges::any_of(found, [&](const Finding& f) { return f.secret == secret; });
+    const bool seen = std::ranges::any_of(found, [&](const Finding& f) { return f.secret == secret; });
+    EXPECT_EQ(seen, GetParam() == kMlock) << secret;
   }
   // keyd has heard that the session is over and has answered somebody since.
   void settle() const {
@@ -73,30 +83,30 @@ std::set<std::string> live(const std::string& epoch) {
   return {"store key", epoch + " c2s", epoch + " s2c", epoch + " chain", "exporter"};
 }
 
-TEST_F(SecretsInKeyd, EnrolmentLeavesTheStoreKeyAlone) {
+TEST_P(SecretsInKeyd, EnrolmentLeavesTheStoreKeyAlone) {
   EXPECT_THAT(beyond(kAlways), IsEmpty()) << text_of(beyond(kAlways));
-  EXPECT_TRUE(holds("store key")) << "the hunt cannot see what must be there";
+  expect_seen("store key");
 }
 
-TEST_F(SecretsInKeyd, ALiveSessionHasItsOwnKeysInLockedMemoryAndNothingElse) {
+TEST_P(SecretsInKeyd, ALiveSessionHasItsOwnKeysInLockedMemoryAndNothingElse) {
   KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
   ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
   EXPECT_THAT(beyond(live("epoch 0")), IsEmpty()) << text_of(beyond(live("epoch 0")));
-  EXPECT_TRUE(holds("alice epoch 0 c2s")) << "the hunt cannot see what must be there";
+  expect_seen("alice epoch 0 c2s");
   EXPECT_EQ(session.credential("token"), value_);
   EXPECT_THAT(beyond(live("epoch 0")), IsEmpty()) << text_of(beyond(live("epoch 0")));
 }
 
-TEST_F(SecretsInKeyd, ARekeyedSessionHasTheNewKeysAlone) {
+TEST_P(SecretsInKeyd, ARekeyedSessionHasTheNewKeysAlone) {
   KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
   ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
   ASSERT_TRUE(session.rekey());
   ASSERT_TRUE(session.rekey());
   EXPECT_THAT(beyond(live("epoch 2")), IsEmpty()) << text_of(beyond(live("epoch 2")));
-  EXPECT_TRUE(holds("alice epoch 2 s2c"));
+  expect_seen("alice epoch 2 s2c");
 }
 
-TEST_F(SecretsInKeyd, AnEndedSessionLeavesNothing) {
+TEST_P(SecretsInKeyd, AnEndedSessionLeavesNothing) {
   KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
   ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
   EXPECT_EQ(session.credential("token"), value_);
@@ -106,7 +116,7 @@ TEST_F(SecretsInKeyd, AnEndedSessionLeavesNothing) {
   EXPECT_THAT(beyond(kAlways), IsEmpty()) << text_of(beyond(kAlways));
 }
 
-TEST_F(SecretsInKeyd, EveryTransformOfTheHistoricSuiteLeavesNothing) {
+TEST_P(SecretsInKeyd, EveryTransformOfTheHistoricSuiteLeavesNothing) {
   for (const auto transform :
        {wire::TRANSFORM_MD5, wire::TRANSFORM_HMAC_MD5, wire::TRANSFORM_KEYED_MD5_RFC1828}) {
     KnownSession session(keyd_.runtime_dir(), hunt_, wire::Transform_Name(transform));
@@ -118,7 +128,7 @@ TEST_F(SecretsInKeyd, EveryTransformOfTheHistoricSuiteLeavesNothing) {
   EXPECT_THAT(beyond(kAlways), IsEmpty()) << text_of(beyond(kAlways));
 }
 
-TEST_F(SecretsInKeyd, ARenewalLeavesNothingOfTheOldSession) {
+TEST_P(SecretsInKeyd, ARenewalLeavesNothingOfTheOldSession) {
   KnownSession session(keyd_.runtime_dir(), hunt_, "old");
   ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
   auto choice = RawClient::choice("alice");
@@ -131,7 +141,7 @@ TEST_F(SecretsInKeyd, ARenewalLeavesNothingOfTheOldSession) {
   EXPECT_THAT(beyond(allowed), IsEmpty()) << text_of(beyond(allowed));
 }
 
-TEST_F(SecretsInKeyd, WrongPasswordsLeaveNothing) {
+TEST_P(SecretsInKeyd, WrongPasswordsLeaveNothing) {
   for (int i = 0; i < 3; ++i) {
     const std::string wrong = marked_text(24);
     KnownSession session(keyd_.runtime_dir(), hunt_, "wrong " + std::to_string(i));
@@ -143,7 +153,7 @@ TEST_F(SecretsInKeyd, WrongPasswordsLeaveNothing) {
   EXPECT_THAT(beyond(kAlways), IsEmpty()) << text_of(beyond(kAlways));
 }
 
-TEST_F(SecretsInKeyd, AChangedPasswordAndARemovedCredentialAreForgotten) {
+TEST_P(SecretsInKeyd, AChangedPasswordAndARemovedCredentialAreForgotten) {
   const std::string next = marked_text(30);
   hunt_.mark("next password", bytes_of(next));
   ASSERT_EQ(keyd_.keyadm({"user", "passwd", "alice", "--password-fd", "0"}, next + "\n").exit_code, 0);
@@ -151,7 +161,7 @@ TEST_F(SecretsInKeyd, AChangedPasswordAndARemovedCredentialAreForgotten) {
   EXPECT_THAT(beyond(kAlways), IsEmpty()) << text_of(beyond(kAlways));
 }
 
-TEST_F(SecretsInKeyd, NoFileNorLogNorAuditNorTableHasAny) {
+TEST_P(SecretsInKeyd, NoFileNorLogNorAuditNorTableHasAny) {
   {
     KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
     ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
@@ -175,9 +185,11 @@ TEST_F(SecretsInKeyd, NoFileNorLogNorAuditNorTableHasAny) {
   EXPECT_THAT(found, IsEmpty()) << text_of(found);
 }
 
+INSTANTIATE_TEST_SUITE_P(In, SecretsInKeyd, pool_kinds(), [](const auto& kind) { return kind.param; });
+
 // ---- cores
 
-TEST_F(SecretsInKeyd, ACrashLeavesNoCore) {
+TEST_P(SecretsInKeyd, ACrashLeavesNoCore) {
   rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
   ASSERT_EQ(::prlimit(keyd_.pid(), RLIMIT_CORE, &unlimited, nullptr), 0);
   KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
@@ -192,7 +204,7 @@ TEST_F(SecretsInKeyd, ACrashLeavesNoCore) {
   }
 }
 
-TEST_F(SecretsInKeyd, ACoreTakenByRootHasNone) {
+TEST_P(SecretsInKeyd, ACoreTakenByRootHasNone) {
   if (!std::filesystem::exists("/usr/bin/gcore")) GTEST_SKIP() << "no gcore (package gdb)";
   KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
   ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
@@ -202,6 +214,9 @@ TEST_F(SecretsInKeyd, ACoreTakenByRootHasNone) {
   const std::string core = prefix + "." + std::to_string(keyd_.pid());
   ASSERT_TRUE(std::filesystem::exists(core)) << taken.out << taken.err;
   EXPECT_GT(std::filesystem::file_size(core), 1u << 20);
+  Hunt heap;
+  heap.mark("directory", bytes_of(keyd_.directory()));
+  EXPECT_FALSE(heap.in_file(core).empty()) << "the core is not one of keyd's memory";
   EXPECT_THAT(hunt_.in_file(core), IsEmpty()) << text_of(hunt_.in_file(core));
 }
 
