@@ -16,4 +16,8 @@ namespace keyd::secret {
 // kExhausted when no descriptor is left.
 [[nodiscard]] Result<UniqueFd> make_memfd_secret(std::size_t size);
 
+// Whether a descriptor that somebody else has named is one of at least `size` octets of such pages: nothing else
+// is to be mapped, read as a secret and wiped.
+[[nodiscard]] bool is_memfd_secret(int fd, std::size_t size);
+
 }  // namespace keyd::secret

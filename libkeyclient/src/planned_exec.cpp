@@ -83,15 +83,18 @@ Outcome<Inherited> take_inherited(std::size_t handover_size) {
     return failed(KEYCLIENT_NOT_FOUND, "no session was left to this program (KEYD_SESSION is not set)");
   const auto named = parse_session_variable(variable);
   ::unsetenv(kSessionVariable);
-  if (!named || ::fcntl(named->socket, F_SETFD, FD_CLOEXEC) != 0 ||
-      ::fcntl(named->keys, F_SETFD, FD_CLOEXEC) != 0 || !is_connected_packet_socket(named->socket)) {
+  // The numbers come from outside: what is not ours to take is left as it is.
+  if (!named || !is_connected_packet_socket(named->socket) || !secret::is_memfd_secret(named->keys, kPage))
     return failed(KEYCLIENT_INVALID, "KEYD_SESSION does not name a connection and its keys");
-  }
-  Inherited inherited{UniqueFd(named->socket), secret::SecretBuffer(handover_size)};
   const UniqueFd key_fd(named->keys);
+  Inherited inherited{UniqueFd(named->socket), {}};
+  if (::fcntl(named->socket, F_SETFD, FD_CLOEXEC) != 0 || ::fcntl(named->keys, F_SETFD, FD_CLOEXEC) != 0)
+    return failed(KEYCLIENT_INTERNAL, "cannot keep a descriptor from the next exec");
   const Mapping page(named->keys, PROT_READ | PROT_WRITE);
-  if (!page.valid()) return failed(KEYCLIENT_INVALID, "KEYD_SESSION's keys cannot be read");
+  if (!page.valid()) return failed(KEYCLIENT_BUSY, "cannot map secret memory (RLIMIT_MEMLOCK)");
+  inherited.handover = secret::SecretBuffer(handover_size);
   std::copy_n(page.octets(), handover_size, inherited.handover.reveal().begin());
+  // Whoever else was left the descriptor finds nothing there any more.
   secret::wipe(page.octets(), kPage);
   return inherited;
 }

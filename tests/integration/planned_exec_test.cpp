@@ -1,5 +1,9 @@
 // keyrun and the one exec that a record survives.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <keyclient/keyclient.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,6 +12,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/kernel/proc_connector.h"
+#include "tests/support/content.h"
+#include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 
 namespace keyd::testing {
@@ -74,6 +80,11 @@ TEST_F(PlannedExec, ALibraryInTheCommandTakesTheSessionOver) {
     EXPECT_EQ(command.read_line(), "echo: done hello");
     EXPECT_EQ(command.read_line(), "whoami: done alice generation 1");
     EXPECT_EQ(command.read_line(), "credential: done the-value");
+    for (const auto& entry :
+         std::filesystem::directory_iterator("/proc/" + std::to_string(command.pid()) + "/fd")) {
+      const std::string file = std::filesystem::read_symlink(entry);
+      EXPECT_EQ(file.find("secretmem"), std::string::npos) << "the keys are still open";
+    }
     ::sleep(2);  // past the plan's deadline
     EXPECT_EQ(keyd_->state_of(command.pid()), "COMPLETE");
     command.write("end\n");
@@ -165,6 +176,28 @@ TEST_F(PlannedExec, TheCommandGetsNeitherThePasswordsDescriptorNorAnEarlierSessi
   EXPECT_EQ(result.out.find(file), std::string::npos) << result.out;
   EXPECT_EQ(result.out.find("KEYD_CREDENTIAL_OLD"), std::string::npos);
   EXPECT_EQ(result.out.find("98:99"), std::string::npos);
+}
+
+// Who starts the program chooses the numbers: they may be those of a file of the program's user.
+TEST_F(PlannedExec, AdoptionTakesKeysFromSecretMemoryAloneAndLeavesAnythingElseAlone) {
+  start("pidfd");
+  const std::string path = keyd_->directory() + "/precious", content(8192, 'p');
+  std::ofstream(path) << content;
+  Forked child([&](Forked::Child&) {
+    int ends[2];
+    const int file = ::open(path.c_str(), O_RDWR), empty = ::memfd_create("keys", 0);
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) != 0 || file < 0 || empty < 0) return 1;
+    for (const int keys : {file, empty, ends[1]}) {
+      ::setenv("KEYD_SESSION", (std::to_string(ends[0]) + ":" + std::to_string(keys)).c_str(), 1);
+      keyclient_t* client = nullptr;
+      if (keyclient_adopt(nullptr, &client) != KEYCLIENT_INVALID) return 2;
+      if (::getenv("KEYD_SESSION") != nullptr) return 3;
+      if (::fcntl(keys, F_GETFD) != 0 || ::fcntl(ends[0], F_GETFD) != 0) return 4;
+    }
+    return 0;
+  });
+  EXPECT_EQ(child.wait(), 0);
+  EXPECT_EQ(content_of(path), content);
 }
 
 TEST_F(PlannedExec, NothingSecretIsInTheCommandsEnvironment) {

@@ -31,7 +31,8 @@ void expect_that_the_heap_is_seen(pid_t pid, const std::string& directory) {
   known.mark("directory", bytes_of(directory).last(16));
   const auto found = known.in_process(pid);
   const auto in_heap = [](const Finding& f) { return f.where.starts_with("[heap]"); };
-  EXPECT_TRUE(std::ranges::any_of(found, in_heap)) << "the hunt cannot see what must be there" << text_of(found);
+  EXPECT_TRUE(std::ranges::any_of(found, in_heap))
+      << "the hunt cannot see what must be there" << text_of(found);
 }
 
 }  // namespace keyd::testing

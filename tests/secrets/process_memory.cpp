@@ -36,7 +36,8 @@ Bytes read_memory(pid_t pid, std::uint64_t from, std::size_t size) {
   Bytes octets(size);
   std::size_t have = 0;
   while (have < size) {
-    const ssize_t got = ::pread(memory.get(), octets.data() + have, size - have, static_cast<off_t>(from + have));
+    const ssize_t got =
+        ::pread(memory.get(), octets.data() + have, size - have, static_cast<off_t>(from + have));
     if (got <= 0) break;
     have += static_cast<std::size_t>(got);
   }

@@ -13,7 +13,7 @@ namespace keyd::testing {
 
 struct Mapping {
   std::uint64_t from = 0, to = 0;
-  std::string name;  // "anonymous" where it has none
+  std::string name;   // "anonymous" where it has none
   std::string flags;  // the VmFlags, a space before and behind each
   bool readable = false;
 

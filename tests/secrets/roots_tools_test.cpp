@@ -56,7 +56,8 @@ bool reads_by_ptrace(pid_t pid, std::uint64_t at) {
 }
 
 bool reads_with_a_debugger(pid_t pid, std::uint64_t at) {
-  const auto said = run({"/usr/bin/gdb", "-nx", "-batch", "-p", std::to_string(pid), "-ex", fmt::format("x/8xb {:#x}", at)});
+  const auto said = run(
+      {"/usr/bin/gdb", "-nx", "-batch", "-p", std::to_string(pid), "-ex", fmt::format("x/8xb {:#x}", at)});
   return said.out.find(fmt::format("{:#x}", at)) != std::string::npos &&
          said.err.find("Cannot access memory") == std::string::npos;
 }
@@ -71,7 +72,8 @@ bool opens_its_file(pid_t pid, const Mapping& mapping) {
 bool has_a_descriptor_of_secret_pages(pid_t pid) {
   for (const auto& entry : std::filesystem::directory_iterator(fmt::format("/proc/{}/fd", pid))) {
     std::error_code ignored;
-    if (std::filesystem::read_symlink(entry, ignored).native().find("secretmem") != std::string::npos) return true;
+    if (std::filesystem::read_symlink(entry, ignored).native().find("secretmem") != std::string::npos)
+      return true;
   }
   return false;
 }
@@ -109,7 +111,8 @@ class RootsTools : public ::testing::TestWithParam<std::string> {
   void attack(pid_t pid) const {
     const Mapping heap = heap_of(pid);
     ASSERT_NE(heap.from, 0u);
-    EXPECT_EQ(attempts_that_work(pid, heap.from), all_attempts()) << "the attempts are not what they should be";
+    EXPECT_EQ(attempts_that_work(pid, heap.from), all_attempts())
+        << "the attempts are not what they should be";
     const auto mappings = mappings_of(pid);
     int pools = 0;
     for (const Mapping& pool : mappings) {

@@ -55,5 +55,18 @@ TEST(MemfdSecret, SaysWhetherItIsMissingOrNoDescriptorIsLeft) {
   EXPECT_EQ(full.wait(), 0);
 }
 
+TEST(MemfdSecret, IsToldFromEveryOtherDescriptorAndFromASmallerOne) {
+  const auto fd = make_memfd_secret(4096);
+  if (!fd) GTEST_SKIP() << "no memfd_secret here";
+  EXPECT_TRUE(is_memfd_secret(fd->get(), 4096));
+  EXPECT_FALSE(is_memfd_secret(fd->get(), 4097));
+  const UniqueFd ordinary(::memfd_create("secretmem", MFD_CLOEXEC));
+  ASSERT_EQ(::ftruncate(ordinary.get(), 4096), 0);
+  EXPECT_FALSE(is_memfd_secret(ordinary.get(), 4096));
+  const UniqueFd empty(static_cast<int>(::syscall(SYS_memfd_secret, O_CLOEXEC)));
+  EXPECT_FALSE(is_memfd_secret(empty.get(), 1)) << "to touch it would be SIGBUS";
+  EXPECT_FALSE(is_memfd_secret(-1, 0));
+}
+
 }  // namespace
 }  // namespace keyd::secret
