@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 #include <keyclient/keyclient.h>
 #include <poll.h>
-#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -270,6 +270,30 @@ TEST_F(Session, AForkedChildIsToldSoAndTheParentsSessionLives) {
     return in ? 0 : 2;
   });
   EXPECT_EQ(child.wait(), 0);
+  char c = 'x', back = 0;
+  EXPECT_EQ(keyclient_echo(client_, &c, 1, &back), KEYCLIENT_OK) << keyclient_error();
+}
+
+// clone(2) as a container's starter calls it: no handler of pthread_atfork(3) has run, and the pool's pages are not
+// there.
+TEST_F(Session, AChildOfABareCloneIsToldSoTooMayCloseTheHandleAndOpenItsOwn) {
+  authenticate();
+  const auto child = static_cast<pid_t>(::syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    char c = 'x', back = 0;
+    if (keyclient_echo(client_, &c, 1, &back) != KEYCLIENT_FORKED) ::_exit(1);
+    keyclient_close(client_);
+    keyclient_t* own = open();
+    const auto login = login_of("alice", "right");
+    if (own == nullptr || keyclient_authenticate(own, &login) != KEYCLIENT_OK) ::_exit(2);
+    if (keyclient_echo(own, &c, 1, &back) != KEYCLIENT_OK || back != 'x') ::_exit(3);
+    keyclient_close(own);
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
   char c = 'x', back = 0;
   EXPECT_EQ(keyclient_echo(client_, &c, 1, &back), KEYCLIENT_OK) << keyclient_error();
 }

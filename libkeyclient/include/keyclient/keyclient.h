@@ -14,9 +14,11 @@
  *   KEYCLIENT_DEADLINE; the time a password callback takes does not count.
  * A restart of keyd: session calls give KEYCLIENT_GONE (authenticate again on the same handle); look-ups find
  *   the new table by themselves.
- * Secrets: passwords and keys lie in locked memory that is left out of core files and wiped. What a caller is
- *   given in its own buffer is its own to wipe. A program that wants no debugger at its session calls
- *   prctl(PR_SET_DUMPABLE, 0).
+ * Secrets: passwords and keys lie in locked memory that is left out of core files and wiped; in memfd_secret(2),
+ *   which debuggers cannot read and with which the machine does not hibernate, where the kernel has it. What a
+ *   caller is given in its own buffer is its own to wipe. A program that wants no debugger at its session calls
+ *   prctl(PR_SET_DUMPABLE, 0). A seccomp filter of its own has to allow the pool's growth: memfd_secret, ftruncate,
+ *   mmap, madvise, mremap, munmap, close, mprotect, mlock.
  *
  * Strings are UTF-8, zero-terminated. Times are CLOCK_BOOTTIME nanoseconds. Structures begin with `size`,
  * which the caller sets to sizeof: fields that a later version adds are then left alone. */
