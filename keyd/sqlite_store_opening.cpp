@@ -226,7 +226,75 @@ std::unexpected<Error> in(const std::string& directory, Error error) {
   return std::unexpected(std::move(error));
 }
 
+// What does not fit together, by the files alone.
+Result<void> accept_files(const Found& found, bool external_key) {
+  if (external_key && found.key) {
+    return fail(Code::kRefused,
+                "there is a store.key, and a systemd credential too; remove the one that is not in use");
+  }
+  if (!external_key && found.key && !found.database) {
+    return fail(
+        Code::kNotFound,
+        "keyd.db is missing beside store.key; restore it, or remove store.key to start with no users");
+  }
+  if (found.key && found.database_empty) {
+    return fail(Code::kBroken,
+                "keyd.db is empty beside store.key; restore it, or remove both to start with no users");
+  }
+  return {};
+}
+
+// The key that belongs to the database; for a fresh one, a new key.
+Result<StoreSealer::Key> provide_key(int directory, const Found& found, bool fresh) {
+  if (found.key) return read_key_file(directory, kKey);
+  if (fresh) return write_new_key(directory);
+  if (found.new_key) return read_key_file(directory, kNewKey);
+  return fail(
+      Code::kNotFound,
+      "store.key is missing beside keyd.db; restore it (without it nothing in the store can be read)");
+}
+
 }  // namespace
+
+Result<std::unique_ptr<SqliteUserStore>> SqliteUserStore::open_database(const std::string& path) {
+  ::umask(077);
+  sqlite3* raw = nullptr;
+  const int status = sqlite3_open_v2(
+      path.c_str(), &raw,
+      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX, nullptr);
+  std::unique_ptr<SqliteUserStore> store(new SqliteUserStore(Database(raw)));
+  if (status != SQLITE_OK) return store->failure("open it");
+  store->restrict_connection();
+  return store;
+}
+
+Result<bool> SqliteUserStore::has_schema() {
+  SqliteStatement schema(db_.get(), "SELECT count(*) FROM sqlite_schema");
+  if (schema.step() != SqliteStatement::Step::kRow) return failure("open it");
+  return schema.number(0) != 0;
+}
+
+// What is there is judged before the first pragma that writes: a refused file stays as it was.
+Result<void> SqliteUserStore::take_over(const StoreSealer& sealer, bool cut_off) {
+  const auto version = check_schema();
+  if (!version) return std::unexpected(version.error());
+  if (cut_off) return std::unexpected(damaged());
+  const auto check = key_check();
+  if (!check) return std::unexpected(check.error());
+  if (!sealer.open({"store"}, *check)) {
+    return fail(Code::kRefused,
+                "the store key does not belong to keyd.db; restore the pair from the same backup");
+  }
+  if (auto configured = configure(); !configured) return configured;
+  return migrate(*version);
+}
+
+Result<void> SqliteUserStore::make_anew(const StoreSealer& sealer) {
+  if (auto configured = configure(); !configured) return configured;
+  const auto check = sealer.seal({"store"}, bytes_of(kKeyCheck));
+  if (!check) return std::unexpected(check.error());
+  return create_schema(*check);
+}
 
 Result<OpenedStore> SqliteUserStore::open(const std::string& state_directory) {
   auto directory = open_own_directory(state_directory, 0700, true);
@@ -236,86 +304,33 @@ Result<OpenedStore> SqliteUserStore::open(const std::string& state_directory) {
   auto credential_key = key_from_credential();
   if (!credential_key) return std::unexpected(credential_key.error());
   const bool external = credential_key->has_value();
-  if (external && found->key) {
-    return in(state_directory,
-              {Code::kRefused,
-               "there is a store.key, and a systemd credential too; remove the one that is not in use"});
-  }
-  if (!external && found->key && !found->database) {
-    return in(
-        state_directory,
-        {Code::kNotFound,
-         "keyd.db is missing beside store.key; restore it, or remove store.key to start with no users"});
-  }
+  if (auto fine = accept_files(*found, external); !fine) return in(state_directory, fine.error());
 
-  if (found->key && found->database_empty) {
-    return in(state_directory,
-              {Code::kBroken,
-               "keyd.db is empty beside store.key; restore it, or remove both to start with no users"});
-  }
-
+  auto store = open_database(state_directory + "/" + kDatabase);
+  if (!store) return in(state_directory, store.error());
   // A database whose schema was not committed counts as not made yet.
-  OpenedStore opened;
   bool fresh = !found->database || found->database_empty;
-  const std::string path = state_directory + "/" + kDatabase;
-  ::umask(077);
-  sqlite3* raw = nullptr;
-  const int status = sqlite3_open_v2(
-      path.c_str(), &raw,
-      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX, nullptr);
-  std::unique_ptr<SqliteUserStore> store(new SqliteUserStore(Database(raw)));
-  if (status != SQLITE_OK) return in(state_directory, store->failure("open it").error());
-  store->restrict_connection();
   if (!fresh) {
-    SqliteStatement schema(store->db_.get(), "SELECT count(*) FROM sqlite_schema");
-    if (schema.step() != SqliteStatement::Step::kRow)
-      return in(state_directory, store->failure("open it").error());
-    fresh = schema.number(0) == 0 && !found->key;
+    const auto has_schema = (*store)->has_schema();
+    if (!has_schema) return in(state_directory, has_schema.error());
+    fresh = !*has_schema && !found->key;
   }
-  if (!fresh && !external && !found->key && !found->new_key) {
-    return in(
-        state_directory,
-        {Code::kNotFound,
-         "store.key is missing beside keyd.db; restore it (without it nothing in the store can be read)"});
-  }
-
-  Result<StoreSealer::Key> key = external     ? std::move(**credential_key)
-                                 : found->key ? read_key_file(directory->get(), kKey)
-                                 : fresh      ? write_new_key(directory->get())
-                                              : read_key_file(directory->get(), kNewKey);
+  auto key = external ? Result<StoreSealer::Key>(std::move(**credential_key))
+                      : provide_key(directory->get(), *found, fresh);
   if (!key) return in(state_directory, key.error());
-  opened.sealer = std::make_unique<StoreSealer>(std::move(*key));
 
-  // What is there is judged before the first pragma that writes: a refused file stays as it was.
-  int version = 0;
-  if (!fresh) {
-    const auto checked = store->check_schema();
-    if (!checked) return in(state_directory, checked.error());
-    version = *checked;
-    if (found->database_cut_off) return in(state_directory, damaged());
-    const auto check = store->key_check();
-    if (!check) return in(state_directory, check.error());
-    if (!opened.sealer->open({"store"}, *check)) {
-      return in(state_directory,
-                {Code::kRefused,
-                 "the store key does not belong to keyd.db; restore the pair from the same backup"});
-    }
-  }
-  if (auto configured = store->configure(); !configured) return in(state_directory, configured.error());
-  if (fresh) {
-    const auto check = opened.sealer->seal({"store"}, bytes_of(kKeyCheck));
-    if (!check) return std::unexpected(check.error());
-    if (auto made = store->create_schema(*check); !made) return in(state_directory, made.error());
-    opened.created = true;
-  } else if (auto migrated = store->migrate(version); !migrated) {
-    return in(state_directory, migrated.error());
-  }
+  OpenedStore opened;
+  opened.sealer = std::make_unique<StoreSealer>(std::move(*key));
+  const auto ready = fresh ? (*store)->make_anew(*opened.sealer)
+                           : (*store)->take_over(*opened.sealer, found->database_cut_off);
+  if (!ready) return in(state_directory, ready.error());
+  opened.created = fresh;
   if (!external && !found->key) {
     if (auto installed = install_new_key(directory->get()); !installed)
       return in(state_directory, installed.error());
   }
-  sqlite3_db_config(store->db_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
-  opened.users = std::move(store);
+  sqlite3_db_config((*store)->db_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+  opened.users = std::move(*store);
   return opened;
 }
 

@@ -72,6 +72,12 @@ class SqliteUserStore final : public UserStore {
   };
 
   explicit SqliteUserStore(Database db) : db_(std::move(db)) {}
+  // The steps of open().
+  [[nodiscard]] static Result<std::unique_ptr<SqliteUserStore>> open_database(const std::string& path);
+  [[nodiscard]] Result<bool> has_schema();
+  [[nodiscard]] Result<void> make_anew(const StoreSealer& sealer);
+  // Of a store that is there and belongs to this key; its last page may be `cut_off`.
+  [[nodiscard]] Result<void> take_over(const StoreSealer& sealer, bool cut_off);
   [[nodiscard]] Result<void> execute(const char* sql);
   void restrict_connection();
   [[nodiscard]] Result<void> configure();
