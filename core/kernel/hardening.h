@@ -11,6 +11,9 @@ namespace keyd::kernel {
 // execve.
 [[nodiscard]] Result<void> forbid_inspection();
 
+// No core file of this process or of what it becomes (RLIMIT_CORE 0, also as the hard limit).
+[[nodiscard]] Result<void> forbid_core_files();
+
 // No later execve can gain privileges (PR_SET_NO_NEW_PRIVS).
 [[nodiscard]] Result<void> forbid_new_privileges();
 

@@ -79,6 +79,51 @@ TEST(BecomeUser, KeepsTheOneGroupItIsGiven) {
   EXPECT_EQ(child.wait(), 0);
 }
 
+TEST(DropAllCapabilities, EmptiesTheBoundingSetToo) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to have a bounding set that can be emptied";
+  test::Child child([] {
+    if (!drop_all_capabilities()) return 10;
+    return proc_field(*read_proc_file("/proc/self/status"), "CapBnd:") == std::string(16, '0') ? 0 : 11;
+  });
+  EXPECT_EQ(child.wait(), 0);
+}
+
+TEST(BecomeUser, KeepsTheCapabilitiesItIsGivenAndNoOthers) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to become somebody else";
+  test::Child child([] {
+    const cap_t had = cap_get_proc();
+    for (const cap_value_t needed : {CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN}) {
+      cap_flag_value_t held = CAP_CLEAR;
+      if (cap_get_flag(had, needed, CAP_PERMITTED, &held) != 0 || held != CAP_SET) return 42;
+    }
+    if (!become_user(1234, 5678, static_cast<gid_t>(-1), {CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN})) return 10;
+    const auto status = read_proc_file("/proc/self/status");
+    const std::string kept = "000000c000001000", none(16, '0');
+    if (proc_field(*status, "CapPrm:") != kept || proc_field(*status, "CapEff:") != kept) return 11;
+    for (const char* set : {"CapInh:", "CapAmb:", "CapBnd:"})
+      if (proc_field(*status, set) != none) return 12;
+    if (proc_field(*status, "Uid:") != "1234\t1234\t1234\t1234") return 13;
+    if (::setresuid(0, 0, 0) == 0) return 14;
+    return drop_all_capabilities() && holds_nothing() ? 0 : 15;
+  });
+  const int status = child.wait();
+  if (status == 42) GTEST_SKIP() << "needs the capabilities that are to be kept";
+  EXPECT_EQ(status, 0);
+}
+
+TEST(BecomeUser, GainsNoneThatItDidNotHave) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to become somebody else";
+  test::Child child([] {
+    const cap_t caps = cap_get_proc();
+    const cap_value_t one = CAP_NET_ADMIN;
+    cap_set_flag(caps, CAP_PERMITTED, 1, &one, CAP_CLEAR);
+    cap_set_flag(caps, CAP_EFFECTIVE, 1, &one, CAP_CLEAR);
+    if (cap_set_proc(caps) != 0) return 10;
+    return become_user(1234, 5678, static_cast<gid_t>(-1), {CAP_NET_ADMIN}) && holds_nothing() ? 0 : 11;
+  });
+  EXPECT_EQ(child.wait(), 0);
+}
+
 TEST(BecomeUser, SaysSoWhenItCannot) {
   test::Child child([] {
     if (::geteuid() == 0 && ::setresuid(65534, 65534, 65534) != 0) return 10;

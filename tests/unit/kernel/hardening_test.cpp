@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 
 #include <string>
 
@@ -42,6 +43,15 @@ TEST(ForbidInspection, KeepsAnotherProcessOfTheSameUidOut) {
     return ::ptrace(PTRACE_ATTACH, target.pid(), nullptr, nullptr) == 0 ? 12 : 0;
   });
   EXPECT_EQ(spy.wait(), 0);
+}
+
+TEST(ForbidCoreFiles, LeavesNoRoomForOneForGood) {
+  test::Child child([] {
+    if (!forbid_core_files()) return 10;
+    rlimit limit{1, 1};
+    return ::getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_cur == 0 && limit.rlim_max == 0 ? 0 : 11;
+  });
+  EXPECT_EQ(child.wait(), 0);
 }
 
 TEST(ForbidNewPrivileges, HoldsOverAnExec) {
