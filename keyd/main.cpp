@@ -17,13 +17,13 @@
 #include "core/base/log.h"
 #include "core/base/untrusted_text.h"
 #include "core/kernel/capabilities.h"
-#include "core/kernel/hardening.h"
 #include "core/kernel/pidfd.h"
 #include "core/secret/locked_pool.h"
 #include "core/table/task_terms.h"
 #include "keyd/announcement.h"
 #include "keyd/options.h"
 #include "keyd/runtime_directory.h"
+#include "keyd/sandbox.h"
 #include "keyd/server.h"
 #include "keyd/sqlite_user_store.h"
 #include "keyd/tier_ladder.h"
@@ -93,6 +93,13 @@ Result<std::uint32_t> admin_group_of(const Config& config) {
   return entry->gr_gid;
 }
 
+// What an account of its own is left with until the tier is reached: to load the table's program, and to have
+// a large buffer for process events (before Linux 6.6: to have them at all).
+std::vector<int> rights_for(TierChoice choice) {
+  return choice == TierChoice::kPidfd ? std::vector<int>()
+                                      : std::vector<int>{CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN};
+}
+
 log::Level level_of(const std::string& name) {
   return name == "debug"     ? log::Level::kDebug
          : name == "warning" ? log::Level::kWarning
@@ -124,8 +131,6 @@ Result<Prepared> prepare(const Options& options, Config config) {
         Code::kUnsupported,
         "this kernel cannot name processes for good (pidfs, Linux 6.9); keyd makes do with nothing weaker");
   }
-  auto tier = reach_tier(config);
-  if (!tier) return std::unexpected(tier.error());
   auto admin_group = admin_group_of(config);
   if (!admin_group) return std::unexpected(admin_group.error());
   auto accounts =
@@ -145,14 +150,19 @@ Result<Prepared> prepare(const Options& options, Config config) {
       return std::unexpected(made.error());
     if (auto made = provide_directory(options.state_directory, 0700, **account); !made)
       return std::unexpected(made.error());
-    if (auto became = kernel::become_user((*account)->uid, (*account)->gid, *admin_group); !became)
+    if (auto became =
+            kernel::become_user((*account)->uid, (*account)->gid, *admin_group, rights_for(config.tier));
+        !became) {
       return std::unexpected(became.error());
+    }
   } else if (::geteuid() != 0) {
     std::error_code ignored;  // an unprivileged user's own directories may lack their parents
     std::filesystem::create_directories(std::filesystem::path(options.state_directory).parent_path(),
                                         ignored);
   }
 
+  auto tier = reach_tier(config);  // with the rights that are left for it
+  if (!tier) return std::unexpected(tier.error());
   auto runtime = RuntimeDirectory::claim(options.runtime_directory);
   if (!runtime) return std::unexpected(runtime.error());
   auto store = SqliteUserStore::open(options.state_directory);
@@ -171,10 +181,18 @@ Result<Prepared> prepare(const Options& options, Config config) {
       return std::unexpected(redirected.error());
   }
 
-  // From here on as little as possible: no capability, no way back to one, nothing to look into.
-  if (auto dropped = kernel::drop_all_capabilities(); !dropped) return std::unexpected(dropped.error());
-  if (auto forbidden = kernel::forbid_new_privileges(); !forbidden) return std::unexpected(forbidden.error());
-  if (auto hidden = kernel::forbid_inspection(); !hidden) return std::unexpected(hidden.error());
+  // From here on as little as possible.
+  if (auto confined = enter_sandbox({.config_file = options.config_file,
+                                     .runtime_directory = options.runtime_directory,
+                                     .state_directory = options.state_directory,
+                                     .audit_file = config.audit_file,
+                                     .background = !options.foreground,
+                                     .raw_noise = config.raw_noise,
+                                     .process_connector = tier->connector.has_value(),
+                                     .table_program = tier->tier == table::Tier::kKernel});
+      !confined) {
+    return std::unexpected(confined.error());
+  }
 
   const auto self = kernel::open_pidfd(::getpid());
   const auto inode = self ? kernel::pidfs_inode(self->get()) : std::nullopt;

@@ -118,6 +118,8 @@ void Server::reload(Result<Config> loaded) {
   ConfigChanges changes;
   if (loaded) changes = take_live_keys(next, std::move(*loaded));
   auto audit = loaded ? Audit::open(next.audit_format, next.audit_file) : std::unexpected(loaded.error());
+  if (!audit && audit.error().system == EACCES && next.audit_file != config_.audit_file)
+    audit.error().detail += " (in a directory that keyd was not started with? restart it)";
   reload_state_.when = wall_now() / kSecond;
   AuditEvent event;
   if (!audit) {

@@ -7,8 +7,8 @@
 
 namespace keyd::kernel {
 
-// PIDFD_GET_INFO without the size of what it fills in: the low 16 bits of an ioctl's number.
-inline constexpr std::uint32_t kPidfdGetInfo = 0xff0b;
+// ioctl(PIDFD_GET_INFO), whatever the size of what it fills in, which is in the upper 16 bits of its number.
+inline constexpr SystemCall kPidfdGetInfo{"ioctl", {ArgumentTest{1, 0xffff, 0xff0b}}};
 
 // Memory (none that can be executed), time, random numbers, signals to itself, reading and writing what is
 // open. Of a build with sanitizers also what those need.

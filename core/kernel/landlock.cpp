@@ -14,9 +14,9 @@
 namespace keyd::kernel {
 namespace {
 
-constexpr std::uint64_t kTruncate = 1ULL << 14;           // since version 3
-constexpr std::uint64_t kTcp = 3;                         // bind and connect; since version 4
-constexpr std::uint64_t kDeviceControl = 1ULL << 15;      // since version 5
+constexpr std::uint64_t kTruncate = 1ULL << 14;            // since version 3
+constexpr std::uint64_t kTcp = 3;                          // bind and connect; since version 4
+constexpr std::uint64_t kDeviceControl = 1ULL << 15;       // since version 5
 constexpr std::uint64_t kAbstractSocket = 1, kSignal = 2;  // scopes; since version 6
 
 // struct landlock_ruleset_attr as of version 6. An older kernel takes it as long as what it does not know is
@@ -63,8 +63,8 @@ Result<void> add(int ruleset, const PathRule& rule, std::uint64_t handled) {
 }  // namespace
 
 Result<int> restrict_files(const LandlockRules& rules) {
-  const auto version = static_cast<int>(
-      ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION));
+  const auto version =
+      static_cast<int>(::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION));
   // Not built in, switched off, or hidden by the filter of a container.
   if (version <= 0) return 0;
   RulesetAttribute attribute{file_rights(version), 0, 0};
@@ -74,8 +74,7 @@ Result<int> restrict_files(const LandlockRules& rules) {
       static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attribute, sizeof attribute, 0)));
   if (!ruleset.valid()) return fail_errno(Code::kBroken, "cannot make a Landlock ruleset");
   for (const PathRule& rule : rules.paths) {
-    if (auto added = add(ruleset.get(), rule, attribute.files); !added)
-      return std::unexpected(added.error());
+    if (auto added = add(ruleset.get(), rule, attribute.files); !added) return std::unexpected(added.error());
   }
   if (::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) != 0)
     return fail_errno(Code::kBroken, "cannot restrict the files (Landlock)");

@@ -29,7 +29,8 @@ class ClockJump : public ::testing::TestWithParam<const char*> {
     ASSERT_TRUE(keyd_.start()) << keyd_.log();
     keyd_.enrol("alice", "right");
   }
-  std::string clock() { return keyd_.directory() + "/clock"; }
+  // Where keyd may still read.
+  std::string clock() { return keyd_.state_dir() + "/clock"; }
   void jump(const std::string& seconds) { std::ofstream(clock()) << seconds; }
   // When the store says that alice's password was changed: keyd's wall clock, to see that it really jumped.
   std::string day_of_change() {

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/sanitizers.h"
 
 namespace keyd::testing {
 namespace {
@@ -188,9 +190,12 @@ TEST_F(Reload, ChangesTheLogLevelAndTheAuditFormat) {
 }
 
 TEST_F(Reload, OpensTheAuditLogAnewSoThatItCanBeRotated) {
+  const auto config = [](const std::string& path) { return "[audit]\nfile = \"" + path + "\"\n"; };
   const std::string file = keyd_.directory() + "/audit.log", rotated = file + ".1";
-  const std::string config = "[audit]\nfile = \"" + file + "\"\n";
-  std::ofstream(keyd_.config_file()) << config;
+  keyd_.stop();
+  std::ofstream(keyd_.config_file()) << config(keyd_.directory() + "/before.log");
+  ASSERT_TRUE(keyd_.start()) << keyd_.log();
+  std::ofstream(keyd_.config_file()) << config(file);
   ::kill(keyd_.pid(), SIGHUP);
   ASSERT_TRUE(eventually([&] {
     return count(content_of(file), "config.reloaded object=\"audit.file\"") == 1;
@@ -207,6 +212,17 @@ TEST_F(Reload, OpensTheAuditLogAnewSoThatItCanBeRotated) {
   struct stat st{};
   ASSERT_EQ(::stat(file.c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 0777, 0600u);
+}
+
+TEST_F(Reload, RefusesAnAuditLogInADirectoryThatItDidNotStartWith) {
+  if (::syscall(SYS_landlock_create_ruleset, nullptr, 0, 1) <= 0)
+    GTEST_SKIP() << "this kernel has no Landlock";
+  if (kSanitized) GTEST_SKIP() << "sanitizers write their reports to /tmp, where this is too";
+  const std::string file = keyd_.directory() + "/audit.log";
+  reload("[session]\nlifetime = 5\n[audit]\nfile = \"" + file + "\"\n", "audit config.refused");
+  EXPECT_THAT(keyd_.log(), HasSubstr("restart it"));
+  EXPECT_FALSE(std::filesystem::exists(file));
+  EXPECT_EQ(lifetime_of_a_session(keyd_), 43200u);
 }
 
 TEST(ReloadInTheBackground, OpensTheLogAnewSoThatItCanBeRotated) {

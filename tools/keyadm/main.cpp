@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "tools/keyadm/commands.h"
+#include "tools/keyadm/sandbox.h"
 
 namespace keyd::keyadm {
 
@@ -45,6 +46,8 @@ int main(int argc, char** argv) {
   keyd::keyadm::add_health_command(app, invocation);
   keyd::console::parse_or_exit(app, argc, argv);
   try {
+    if (const auto confined = keyd::keyadm::enter_sandbox(); !confined)
+      return keyd::keyadm::complain(confined.error());
     return invocation.chosen();
   } catch (const std::exception& e) {
     return keyd::console::complain("keyadm", e.what(), keyd::console::kRefused);

@@ -9,11 +9,11 @@
 #include <memory>
 
 #include "core/base/untrusted_text.h"
-#include "core/kernel/hardening.h"
 #include "core/wire/limits.h"
 #include "tools/console/command_line.h"
 #include "tools/console/password_prompt.h"
 #include "tools/keyrun/launch.h"
+#include "tools/keyrun/sandbox.h"
 
 namespace {
 
@@ -134,7 +134,7 @@ int main(int argc, char** argv) {
     return console::complain("keyrun", "no command; write it behind -- (see --help)", console::kUsage);
   const auto executable = keyrun::resolve(options.command.front());
   if (!executable) return complain(executable.error());
-  if (auto hidden = kernel::forbid_inspection(); !hidden) return complain(hidden.error());
+  if (auto confined = keyrun::enter_sandbox(); !confined) return complain(confined.error());
 
   keyclient_options target{};
   target.size = sizeof target;

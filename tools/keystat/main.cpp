@@ -11,6 +11,7 @@
 #include "tools/console/process_name.h"
 #include "tools/keystat/complaint.h"
 #include "tools/keystat/render.h"
+#include "tools/keystat/sandbox.h"
 #include "tools/keystat/terminal.h"
 #include "tools/keystat/watch.h"
 
@@ -85,6 +86,8 @@ int main(int argc, char** argv) {
     filter.inode = named->inode;
   }
 
+  if (const auto confined = keystat::enter_sandbox(); !confined)
+    return console::complain("keystat", confined.error().message(), console::kRefused);
   keyclient_options target{};
   target.size = sizeof target;
   target.runtime_dir = options.runtime_dir.c_str();

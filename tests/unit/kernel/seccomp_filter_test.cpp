@@ -48,7 +48,8 @@ TEST(SeccompFilter, JudgesArguments) {
     const auto passes = [](long result) { return error_of(result) != EPERM; };
     if (!passes(::syscall(SYS_getpgid, 7)) || passes(::syscall(SYS_getpgid, 8))) return 11;
     // The upper half of an int's register says nothing, neither to the kernel nor to the filter.
-    if (!passes(::syscall(SYS_getpgid, 0x100000007L)) || passes(::syscall(SYS_getpgid, 0x700000000L))) return 12;
+    if (!passes(::syscall(SYS_getpgid, 0x100000007L)) || passes(::syscall(SYS_getpgid, 0x700000000L)))
+      return 12;
     if (!passes(::syscall(SYS_getsid, 0x7ffffff6)) || passes(::syscall(SYS_getsid, 0x7ffffff2))) return 13;
     if (!passes(::syscall(SYS_getpriority, 0, 0)) || passes(::syscall(SYS_getpriority, 0, 1)) ||
         passes(::syscall(SYS_getpriority, 1, 0))) {
