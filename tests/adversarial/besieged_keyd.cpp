@@ -11,6 +11,7 @@
 #include "tests/support/descriptors.h"
 #include "tests/support/eventually.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/tier_under_test.h"
 #include "tests/support/wide_limits.h"
 
 namespace keyd::testing {
@@ -44,7 +45,7 @@ bool is_soak() {
 }
 
 std::string lenient_config(const std::string& more) { return kUnlimitedPending + (kUnlimitedTries + more); }
-std::string config_without_events() { return lenient_config("[daemon]\ntier = \"pidfd\"\n"); }
+std::string config_without_events() { return lenient_config(in_a_steady_tier()); }
 
 std::ostream& operator<<(std::ostream& out, const Standing& standing) {
   return out << "state " << standing.state << " session " << to_hex(bytes_of(standing.session));

@@ -18,8 +18,8 @@ bool is_soak();
 // keyd's configuration in all of these tests. What limits a client that fails often stands here, for many of
 // the attacks are failures of one uid.
 std::string lenient_config(const std::string& more = {});
-// The same in the tier that follows no process events: for sweeps that no event matters to. On a machine that
-// is busy with other processes some are lost, and then keyd revokes everybody's record, the attacker's too.
+// The same in a tier that loses no process events: for sweeps that no event matters to. On a machine that is
+// busy with other processes tier watch loses some, and then keyd revokes everybody's record, the attacker's too.
 std::string config_without_events();
 
 // What the table says of a process at one moment.

@@ -15,6 +15,7 @@
 
 #include "tests/support/content.h"
 #include "tests/support/private_keyd.h"
+#include "tests/support/tier_under_test.h"
 
 namespace keyd::testing {
 namespace {
@@ -108,7 +109,7 @@ class PlantedFile : public ::testing::Test {
   // Starts a keyd upon what stands there. `prepare` makes the directories and plants.
   template <typename Prepare>
   void expect_refused_and_left_alone(Prepare prepare) {
-    PrivateKeyd keyd("[daemon]\ntier = \"pidfd\"\n");
+    PrivateKeyd keyd(in_a_steady_tier());
     prepare(keyd);
     const Picture before = picture_of(keyd.directory());
     EXPECT_FALSE(keyd.start()) << "keyd took it";

@@ -14,6 +14,7 @@
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
 #include "tests/support/sanitizers.h"
+#include "tests/support/tier_under_test.h"
 
 namespace keyd::testing {
 namespace {
@@ -37,7 +38,7 @@ class ClockJump : public ::testing::TestWithParam<const char*> {
     EXPECT_EQ(keyd_.keyadm({"user", "passwd", "alice", "--password-fd", "0"}, "right\n").exit_code, 0);
     return keyd_.keyadm({"user", "show", "alice"}).out;
   }
-  PrivateKeyd keyd_{"[daemon]\ntier = \"pidfd\"\n[session]\nlifetime = 60\npending_deadline = 3\n"};
+  PrivateKeyd keyd_{in_a_steady_tier() + "[session]\nlifetime = 60\npending_deadline = 3\n"};
 };
 
 TEST_P(ClockJump, ChangesNothingForSessionsAndDeadlines) {
@@ -80,7 +81,7 @@ TEST(ClockSinceBoot, ThatStandsADayLaterServesAsWell) {
     return run(command);
   };
   if (inside({"/bin/true"}).exit_code != 0) GTEST_SKIP() << "needs the right to make a time namespace";
-  PrivateKeyd keyd("[daemon]\ntier = \"pidfd\"\n");
+  PrivateKeyd keyd(in_a_steady_tier());
   keyd.start_under(ahead);
   ASSERT_TRUE(keyd.start()) << keyd.log();
   keyd.enrol("alice", "right");

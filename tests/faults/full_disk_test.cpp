@@ -11,6 +11,7 @@
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/tier_under_test.h"
 
 namespace keyd::testing {
 namespace {
@@ -61,7 +62,7 @@ class StoreOnASmallDisk : public ::testing::Test {
     }
     return false;
   }
-  PrivateKeyd keyd_{"[daemon]\ntier = \"pidfd\"\n"};
+  PrivateKeyd keyd_{in_a_steady_tier()};
   std::unique_ptr<SmallDisk> disk_;
 };
 

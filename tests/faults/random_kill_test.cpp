@@ -18,6 +18,7 @@
 
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
+#include "tests/support/tier_under_test.h"
 #include "tests/support/wide_limits.h"
 
 namespace keyd::testing {
@@ -272,7 +273,7 @@ class RandomKill : public ::testing::Test {
     const auto shown = nlohmann::json::parse(keyd_.keyadm({"user", "show", "guessed", "-o", "json"}).out);
     return shown["failed_tries"];
   }
-  PrivateKeyd keyd_{"[daemon]\ntier = \"pidfd\"\nlog_level = \"warning\"\n[audit]\nfile = \"/dev/null\"\n" +
+  PrivateKeyd keyd_{in_a_steady_tier() + "log_level = \"warning\"\n[audit]\nfile = \"/dev/null\"\n" +
                     std::string(kUnlimitedTries)};
   Tally* tally_ = nullptr;
   std::vector<std::unique_ptr<Forked>> clients_;

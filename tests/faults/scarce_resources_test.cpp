@@ -11,6 +11,7 @@
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/sanitizers.h"
+#include "tests/support/tier_under_test.h"
 
 namespace keyd::testing {
 namespace {
@@ -94,7 +95,7 @@ class ScarceResources : public ::testing::Test {
     }
     return started;
   }
-  PrivateKeyd keyd_{"[daemon]\ntier = \"pidfd\"\n[table]\ncapacity = 1024\n"};
+  PrivateKeyd keyd_{in_a_steady_tier() + "[table]\ncapacity = 1024\n"};
 };
 
 TEST_F(ScarceResources, With64DescriptorsItServesAFewTellsTheOthersAndRecovers) {

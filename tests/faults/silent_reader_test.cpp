@@ -16,6 +16,7 @@
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/tier_under_test.h"
 
 namespace keyd::testing {
 namespace {
@@ -61,7 +62,7 @@ class SilentReader : public ::testing::Test {
       text.append(buffer.data(), static_cast<std::size_t>(got));
     return text;
   }
-  PrivateKeyd keyd_{"[daemon]\ntier = \"pidfd\"\n[session]\nlinger = 1\n"};
+  PrivateKeyd keyd_{in_a_steady_tier() + "[session]\nlinger = 1\n"};
   UniqueFd pipe_;
 };
 
@@ -90,8 +91,7 @@ TEST_F(SilentReader, ThatGoesAwayDoesNotStopKeydEither) {
 TEST(AuditOnAFullDisk, HoldsUpNobodyAndGoesOnInWholeLinesWhenThereIsRoomAgain) {
   SmallDisk disk;
   if (!disk.mounted()) GTEST_SKIP() << disk.obstacle();
-  PrivateKeyd keyd("[daemon]\ntier = \"pidfd\"\n[audit]\nformat = \"json\"\nfile = \"" + disk.path() +
-                   "/audit\"\n");
+  PrivateKeyd keyd(in_a_steady_tier() + "[audit]\nformat = \"json\"\nfile = \"" + disk.path() + "/audit\"\n");
   ASSERT_TRUE(keyd.start());
   keyd.enrol("alice", "right");
   disk.fill();

@@ -13,6 +13,7 @@
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
 #include "tests/support/sanitizers.h"
+#include "tests/support/tier_under_test.h"
 
 namespace keyd::testing {
 namespace {
@@ -78,7 +79,7 @@ class SyscallSweep : public ::testing::Test {
   }
   // strace is slow: without KEYD_SOAK every third point.
   static int next(int n) { return n + (::getenv("KEYD_SOAK") != nullptr ? 1 : 3); }
-  PrivateKeyd keyd_{"[daemon]\ntier = \"pidfd\"\n[noise]\nraw_sources = false\n"};
+  PrivateKeyd keyd_{in_a_steady_tier() + "[noise]\nraw_sources = false\n"};
 };
 
 TEST_F(SyscallSweep, AFirstStartKilledAtAnyCallIsCompletedByTheNext) {

@@ -13,6 +13,7 @@
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/tier_under_test.h"
 
 namespace keyd::testing {
 namespace {
@@ -53,8 +54,8 @@ class Lookup : public ::testing::Test {
     return status;
   }
 
-  // Not the tier of process events: a keyd that is stopped for seconds, while other tests start theirs, loses some.
-  PrivateKeyd keyd_{"[daemon]\ntier = \"pidfd\"\n"};
+  // A keyd that is stopped for seconds, while other tests start theirs, loses process events.
+  PrivateKeyd keyd_{in_a_steady_tier()};
   keyclient_t* client_ = nullptr;
   keyclient_identity who_{};
 };

@@ -10,6 +10,7 @@
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/tier_under_test.h"
 #include "tests/support/wide_limits.h"
 
 namespace keyd::testing {
@@ -195,7 +196,7 @@ TEST_F(Misuse, OneThatDoesNotTakeTheTableIsNotGivenItAgain) {
 }
 
 TEST(MisuseOfTheAuditLog, ALogThatNobodyReadsHoldsUpNobody) {
-  PrivateKeyd place("[daemon]\ntier = \"pidfd\"\n" + std::string(kUnlimitedTries));
+  PrivateKeyd place(in_a_steady_tier() + std::string(kUnlimitedTries));
   // Its standard error is a pipe that stays full.
   BackgroundProcess keyd({"/bin/bash", "-c",
                           "exec 2> >(exec sleep 60 >/dev/null 2>&1); exec " + program("keyd") +

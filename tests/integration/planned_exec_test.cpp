@@ -11,18 +11,13 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "core/kernel/proc_connector.h"
 #include "tests/support/content.h"
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
+#include "tests/support/tier_under_test.h"
 
 namespace keyd::testing {
 namespace {
-
-bool watch_is_here() {
-  static const bool here = kernel::ProcConnector::open().has_value();
-  return here;
-}
 
 class PlannedExec : public ::testing::Test {
  protected:
@@ -50,28 +45,31 @@ class PlannedExec : public ::testing::Test {
 };
 
 TEST_F(PlannedExec, KeyrunsCommandReadsItsCredentialAndKeepsItsRecordAndASecondExecLosesIt) {
-  if (!watch_is_here()) GTEST_SKIP() << "the tier watch needs the proc connector (root, initial namespaces)";
-  start("watch");
-  BackgroundProcess command(
-      keyrun({"--credential", "token"},
-             {"/bin/sh", "-c", "cat <&$KEYD_CREDENTIAL_TOKEN; echo; read line; exec sleep 30"}));
-  command.write("right\n");
-  EXPECT_EQ(command.read_line(), "the-value");
-  ASSERT_TRUE(keyd_->wait_for_state(command.pid(), "COMPLETE"));
-  EXPECT_EQ(task(command.pid())["exec_generation"], 1);
-  EXPECT_EQ(task(command.pid())["command"], "sh");
-  // Not adopted: past the plan's deadline the channel is dropped and the record stays.
-  ::sleep(2);
-  EXPECT_EQ(keyd_->state_of(command.pid()), "COMPLETE");
-  EXPECT_NE(keyd_->log().find("exec.not-adopted"), std::string::npos);
-  command.write("go on\n");
-  EXPECT_TRUE(keyd_->wait_for_state(command.pid(), "REVOKED"));
-  EXPECT_EQ(task(command.pid())["reason"], "exec");
+  const auto tiers = tiers_to_test(kTiersThatSeeExecs);
+  if (tiers.empty()) GTEST_SKIP() << "no tier here sees execs";
+  for (const std::string& tier : tiers) {
+    SCOPED_TRACE(tier);
+    start(tier);
+    BackgroundProcess command(
+        keyrun({"--credential", "token"},
+               {"/bin/sh", "-c", "cat <&$KEYD_CREDENTIAL_TOKEN; echo; read line; exec sleep 30"}));
+    command.write("right\n");
+    EXPECT_EQ(command.read_line(), "the-value");
+    ASSERT_TRUE(keyd_->wait_for_state(command.pid(), "COMPLETE"));
+    EXPECT_EQ(task(command.pid())["exec_generation"], 1);
+    EXPECT_EQ(task(command.pid())["command"], "sh");
+    // Not adopted: past the plan's deadline the channel is dropped and the record stays.
+    ::sleep(2);
+    EXPECT_EQ(keyd_->state_of(command.pid()), "COMPLETE");
+    EXPECT_NE(keyd_->log().find("exec.not-adopted"), std::string::npos);
+    command.write("go on\n");
+    EXPECT_TRUE(keyd_->wait_for_state(command.pid(), "REVOKED"));
+    EXPECT_EQ(task(command.pid())["reason"], "exec");
+  }
 }
 
 TEST_F(PlannedExec, ALibraryInTheCommandTakesTheSessionOver) {
-  for (const std::string tier : {"watch", "pidfd"}) {
-    if (tier == "watch" && !watch_is_here()) continue;
+  for (const std::string& tier : tiers_to_test()) {
     SCOPED_TRACE(tier);
     start(tier);
     BackgroundProcess command(keyrun({}, {program("adopting_client")}));
@@ -94,8 +92,7 @@ TEST_F(PlannedExec, ALibraryInTheCommandTakesTheSessionOver) {
 }
 
 TEST_F(PlannedExec, TheImageAfterAnUnplannedExecGetsNothing) {
-  for (const std::string tier : {"watch", "pidfd"}) {
-    if (tier == "watch" && !watch_is_here()) continue;
+  for (const std::string& tier : tiers_to_test()) {
     SCOPED_TRACE(tier);
     start(tier);
     BackgroundProcess command(keyrun({}, {program("adopting_client"), "again"}));
@@ -107,11 +104,15 @@ TEST_F(PlannedExec, TheImageAfterAnUnplannedExecGetsNothing) {
 }
 
 TEST_F(PlannedExec, AShellThatExecutesTheAdopterIsOneExecTooMany) {
-  if (!watch_is_here()) GTEST_SKIP() << "the tier watch needs the proc connector (root, initial namespaces)";
-  start("watch");
-  BackgroundProcess command(keyrun({}, {"/bin/sh", "-c", "exec " + program("adopting_client")}));
-  command.write("right\n");
-  EXPECT_EQ(command.read_line(), "adopt: the session is over");
+  const auto tiers = tiers_to_test(kTiersThatSeeExecs);
+  if (tiers.empty()) GTEST_SKIP() << "no tier here sees execs";
+  for (const std::string& tier : tiers) {
+    SCOPED_TRACE(tier);
+    start(tier);
+    BackgroundProcess command(keyrun({}, {"/bin/sh", "-c", "exec " + program("adopting_client")}));
+    command.write("right\n");
+    EXPECT_EQ(command.read_line(), "adopt: the session is over");
+  }
 }
 
 TEST_F(PlannedExec, InTierPidfdARecordThatIsNotAdoptedFalls) {
@@ -124,21 +125,26 @@ TEST_F(PlannedExec, InTierPidfdARecordThatIsNotAdoptedFalls) {
 }
 
 TEST_F(PlannedExec, ASetUidImageIsNotWhatWasPlanned) {
-  if (!watch_is_here() || ::getuid() != 0) GTEST_SKIP() << "needs root and the proc connector";
-  start("watch");
-  // sleep, owned by root and set-uid, run by an ordinary user.
-  const std::string image = keyd_->directory() + "/suid-sleep";
-  std::filesystem::copy_file("/bin/sleep", image);
-  ASSERT_EQ(::chmod(image.c_str(), 04755), 0);
-  std::vector<std::string> arguments{"/usr/bin/setpriv", "--reuid", "65534",
-                                     "--regid",          "65534",   "--clear-groups"};
-  for (const auto& argument : keyrun({}, {image, "30"})) arguments.push_back(argument);
-  BackgroundProcess command(arguments);
-  command.write("right\n");
-  EXPECT_TRUE(keyd_->wait_for_state(command.pid(), "REVOKED"));
-  const auto result = run({"/bin/ps", "-o", "euid=", "-p", std::to_string(command.pid())});
-  EXPECT_NE(result.out.find(" 0"), std::string::npos)
-      << "the image did not become set-uid; the test shows nothing: " << result.out;
+  const auto tiers = tiers_to_test(kTiersThatSeeExecs);
+  if (tiers.empty()) GTEST_SKIP() << "no tier here sees execs";
+  for (const std::string& tier : tiers) {
+    SCOPED_TRACE(tier);
+    start(tier);
+    if (::getuid() != 0) GTEST_SKIP() << "needs root";
+    // sleep, owned by root and set-uid, run by an ordinary user.
+    const std::string image = keyd_->directory() + "/suid-sleep";
+    std::filesystem::copy_file("/bin/sleep", image);
+    ASSERT_EQ(::chmod(image.c_str(), 04755), 0);
+    std::vector<std::string> arguments{"/usr/bin/setpriv", "--reuid", "65534",
+                                       "--regid",          "65534",   "--clear-groups"};
+    for (const auto& argument : keyrun({}, {image, "30"})) arguments.push_back(argument);
+    BackgroundProcess command(arguments);
+    command.write("right\n");
+    EXPECT_TRUE(keyd_->wait_for_state(command.pid(), "REVOKED"));
+    const auto result = run({"/bin/ps", "-o", "euid=", "-p", std::to_string(command.pid())});
+    EXPECT_NE(result.out.find(" 0"), std::string::npos)
+        << "the image did not become set-uid; the test shows nothing: " << result.out;
+  }
 }
 
 TEST_F(PlannedExec, KeyrunRefusesClearlyAndRunsNothing) {

@@ -24,6 +24,7 @@
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
 #include "tests/support/sanitizers.h"
+#include "tests/support/tier_under_test.h"
 
 namespace keyd::testing {
 namespace {
@@ -226,7 +227,7 @@ TEST_F(Reload, RefusesAnAuditLogInADirectoryThatItDidNotStartWith) {
 }
 
 TEST(ReloadInTheBackground, OpensTheLogAnewSoThatItCanBeRotated) {
-  PrivateKeyd place("[daemon]\ntier = \"pidfd\"\n");
+  PrivateKeyd place(in_a_steady_tier());
   const auto started = run({program("keyd"), "--config", place.config_file(), "--runtime-dir",
                             place.runtime_dir(), "--state-dir", place.state_dir()});
   ASSERT_EQ(started.out, "keyd: ready\n") << started.err;

@@ -15,6 +15,7 @@
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/tier_under_test.h"
 
 namespace keyd::testing {
 namespace {
@@ -70,7 +71,7 @@ class Planted : public ::testing::Test {
     EXPECT_EQ(keyd_.exit_code(), 1);
     EXPECT_THAT(keyd_.log(), HasSubstr(says));
   }
-  PrivateKeyd keyd_{"[daemon]\ntier = \"pidfd\"\n"};
+  PrivateKeyd keyd_{in_a_steady_tier()};
 };
 
 TEST_F(Planted, ALinkAsTheRuntimeDirectoryIsNotFollowed) {

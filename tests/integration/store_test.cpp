@@ -13,6 +13,7 @@
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/tier_under_test.h"
 
 namespace keyd::testing {
 namespace {
@@ -46,7 +47,7 @@ class Store : public ::testing::Test {
     });
     EXPECT_EQ(client.wait(), 0);
   }
-  PrivateKeyd keyd_{"[daemon]\ntier = \"pidfd\"\n"};
+  PrivateKeyd keyd_{in_a_steady_tier()};
 };
 
 TEST_F(Store, IsFoundAgainAfterARestart) { expect_alice(); }
@@ -201,7 +202,7 @@ TEST_F(Store, AFirstStartInterruptedAnywhereIsCompletedByTheNext) {
 
 TEST(StoreOnAFullDisk, RefusesTheChangeKeepsTheRestAndRecoversWithoutARestart) {
   if (::getuid() != 0) GTEST_SKIP() << "needs root to mount a small file system";
-  PrivateKeyd keyd("[daemon]\ntier = \"pidfd\"\n");
+  PrivateKeyd keyd(in_a_steady_tier());
   fs::create_directory(keyd.state_dir());
   ASSERT_EQ(::mount("tmpfs", keyd.state_dir().c_str(), "tmpfs", 0, "size=1m,mode=0700"), 0);
   ASSERT_TRUE(keyd.start()) << keyd.log();

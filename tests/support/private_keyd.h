@@ -43,13 +43,15 @@ std::string program(const std::string& name);
 
 class PrivateKeyd {
  public:
-  // Makes the directories; `config` is the text of its keyd.toml. Does not start it.
+  // Makes the directories; `config` is the text of its keyd.toml. Does not start it. Where the text names no
+  // tier, the tier under test stands in a drop-in beside the file.
   explicit PrivateKeyd(std::string config = {});
   ~PrivateKeyd();
   PrivateKeyd(const PrivateKeyd&) = delete;
   PrivateKeyd& operator=(const PrivateKeyd&) = delete;
 
-  // Starts keyd and waits until it is ready. False when it ended instead: then log() says why.
+  // Starts keyd and waits until it is ready. False when it ended instead: then log() says why. A tier under test
+  // that this machine does not have makes ctest count the test as skipped.
   bool start();
   // keyd is started by this command from now on, e.g. {"/usr/bin/prlimit", "--nofile=64"}. It must become
   // keyd (exec), so that pid() is keyd's.
@@ -58,6 +60,7 @@ class PrivateKeyd {
   void kill();  // SIGKILL, and waits
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] int exit_code() const { return exit_code_; }
+  [[nodiscard]] std::string tier() const;  // that it has reached, e.g. "watch"
 
   [[nodiscard]] const std::string& directory() const { return directory_; }
   [[nodiscard]] std::string runtime_dir() const { return directory_ + "/run"; }
@@ -81,6 +84,8 @@ class PrivateKeyd {
 
  private:
   void reap();
+  void choose_tier() const;
+  [[nodiscard]] std::string tier_file() const { return config_file() + ".d/00-tier-under-test.toml"; }
   std::string directory_;
   std::vector<std::string> launcher_;
   pid_t pid_ = -1;
