@@ -14,6 +14,7 @@
 #include "tests/adversarial/besieged_keyd.h"
 #include "tests/adversarial/client_messages.h"
 #include "tests/adversarial/speakers.h"
+#include "tests/support/tier_under_test.h"
 
 namespace keyd::testing {
 namespace {
@@ -168,7 +169,7 @@ TEST_F(Namespaces, WhatIsForgedInsideANamespaceMarksNobodyOutside) {
 
 TEST(NamespacesOfKeyd, WhoLivesOutsideOrBesideItsNamespaceIsTurnedAwayAndWhoIsInsideIsServed) {
   if (::getuid() != 0) GTEST_SKIP() << "needs root to make a pid namespace";
-  PrivateKeyd place(lenient_config());
+  PrivateKeyd place(lenient_config(in_a_steady_tier()));
   const std::string at = " --runtime-dir " + place.runtime_dir();
   // The shell is the namespace's first process: everything inside ends with it.
   const std::string script =
