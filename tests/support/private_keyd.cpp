@@ -133,8 +133,9 @@ int BackgroundProcess::wait() {
 }
 
 std::string program(const std::string& name) {
-  for (const char* folder : {"/keyd/", "/tools/keyadm/", "/tools/keyrun/", "/tools/keystat/", "/docs/",
-                             "/tests/integration/", "/tests/secrets/", "/tests/adversarial/"}) {
+  for (const char* folder :
+       {"/keyd/", "/tools/keyadm/", "/tools/keyrun/", "/tools/keystat/", "/docs/", "/tests/integration/",
+        "/tests/secrets/", "/tests/adversarial/", "/tests/races/"}) {
     std::string path = std::string(KEYD_BUILD_DIR) + folder + name;
     struct stat st{};
     if (::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode)) return path;

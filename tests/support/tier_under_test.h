@@ -15,8 +15,8 @@ namespace keyd::testing {
 [[nodiscard]] bool reaches(const std::string& tier);
 
 // Those of `tiers` that this machine has; where a tier is named for this run, that one alone or none.
-[[nodiscard]] std::vector<std::string> tiers_to_test(
-    const std::vector<std::string>& tiers = {"kernel", "watch", "pidfd"});
+[[nodiscard]] std::vector<std::string> tiers_to_test(const std::vector<std::string>& tiers = {
+                                                         "kernel", "watch", "pidfd"});
 // Those that see a process exec without its help.
 inline const std::vector<std::string> kTiersThatSeeExecs{"kernel", "watch"};
 
