@@ -18,11 +18,23 @@ constexpr std::chrono::milliseconds kIdsPause{5};
 }  // namespace
 
 void TaskRegistry::watch_exit(Task& task) {
-  const std::uint64_t inode = task.peer.inode;
   task.exit_watch = std::make_unique<asio::posix::stream_descriptor>(loop_, task.peer.pidfd.get());
+  listen_for_exit(task);
+}
+
+// Asio reuses what it knows of a descriptor: a readiness of the one before, taken from the kernel in the same look
+// in which that one was let go of, can wake the wait for this one. So the pidfd itself has the last word.
+void TaskRegistry::listen_for_exit(Task& task) {
+  const std::uint64_t inode = task.peer.inode;
   task.exit_watch->async_wait(asio::posix::stream_descriptor::wait_read,
                               [this, inode](boost::system::error_code ec) {
-                                if (!ec) exited(inode);
+                                Task* const woken = ec ? nullptr : find(inode);
+                                if (woken == nullptr) return;
+                                if (kernel::has_exited(woken->peer.pidfd.get())) {
+                                  exited(inode);
+                                } else {
+                                  listen_for_exit(*woken);
+                                }
                               });
 }
 

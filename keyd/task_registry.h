@@ -139,6 +139,7 @@ class TaskRegistry {
   [[nodiscard]] BeginOutcome begin_first(kernel::PeerIdentity& peer, const ExchangeSubject& subject,
                                          std::uint32_t exchanges);
   void watch_exit(Task& task);
+  void listen_for_exit(Task& task);
   void exited(std::uint64_t inode);
   using Watch = std::unique_ptr<boost::asio::posix::stream_descriptor>;
   // Some tier shows execs: the kernel ends records by itself, or the process connector tells.
