@@ -33,7 +33,6 @@
 #include "tests/adversarial/besieged_keyd.h"
 #include "tests/support/content.h"
 #include "tests/support/served_table.h"
-#include "tests/support/tier_under_test.h"
 
 namespace keyd::testing {
 namespace {
@@ -539,58 +538,6 @@ TEST(TableWritesUpon, WhatIsNeitherSealedNorFrozenSucceed) {
     const UniqueFd of_map(opening.open({map.get(), kSize})), of_memfd(opening.open({memfd.get(), kSize}));
     EXPECT_TRUE(of_map.valid() || of_memfd.valid()) << opening.name;
   }
-}
-
-// ---- the kernel tier, and what anybody may load
-
-constexpr const char* kUnprivilegedBpf = "/proc/sys/kernel/unprivileged_bpf_disabled";
-
-// Lets everybody load programs while it lives. Another process restores what was, even if this one is killed.
-class UnprivilegedBpfAllowed {
- public:
-  UnprivilegedBpfAllowed() : before_(content_of(kUnprivilegedBpf)) {
-    std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return;
-    restorer_ = ::fork();
-    if (restorer_ == 0) {
-      ::setsid();
-      ::close(ends[1]);
-      char none = 0;
-      (void)!::read(ends[0], &none, 1);
-      std::ofstream(kUnprivilegedBpf) << before_;
-      ::_exit(0);
-    }
-    ::close(ends[0]);
-    life_ = UniqueFd(ends[1]);
-    std::ofstream(kUnprivilegedBpf) << "0";
-  }
-  ~UnprivilegedBpfAllowed() {
-    life_.reset();
-    ::waitpid(restorer_, nullptr, 0);
-    EXPECT_EQ(content_of(kUnprivilegedBpf), before_);
-  }
-  UnprivilegedBpfAllowed(const UnprivilegedBpfAllowed&) = delete;
-  UnprivilegedBpfAllowed& operator=(const UnprivilegedBpfAllowed&) = delete;
-
- private:
-  std::string before_;
-  pid_t restorer_ = -1;
-  UniqueFd life_;
-};
-
-TEST(UnprivilegedBpf, WhereItIsAllowedTheKernelTierIsRefused) {
-  if (::getuid() != 0) GTEST_SKIP() << "needs root to change a sysctl";
-  const std::string before = content_of(kUnprivilegedBpf);
-  if (before == "1\n") GTEST_SKIP() << "unprivileged_bpf_disabled is 1, which cannot be taken back";
-  if (before != "0\n" && !reaches("kernel")) GTEST_SKIP() << "there is no tier kernel here";
-  const UnprivilegedBpfAllowed allowed;
-  ASSERT_EQ(content_of(kUnprivilegedBpf), "0\n");
-  PrivateKeyd forced("[daemon]\ntier = \"kernel\"\n");
-  EXPECT_FALSE(forced.start());
-  EXPECT_NE(forced.log().find("unprivileged_bpf_disabled"), std::string::npos) << forced.log();
-  PrivateKeyd choosing("[daemon]\ntier = \"auto\"\n");
-  ASSERT_TRUE(choosing.start()) << choosing.log();
-  EXPECT_NE(choosing.tier(), "kernel");
 }
 
 }  // namespace
