@@ -13,6 +13,7 @@
 
 #include "tests/support/content.h"
 #include "tests/support/forked.h"
+#include "tests/support/eventually.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/tier_under_test.h"
 
@@ -99,7 +100,10 @@ TEST_F(PlannedExec, TheImageAfterAnUnplannedExecGetsNothing) {
     command.write("right\n");
     for (int i = 0; i < 4; ++i) (void)command.read_line();
     EXPECT_EQ(command.read_line(), "adopt: not found");  // the first image took the variable away
-    EXPECT_TRUE(keyd_->wait_for_state(command.pid(), "REVOKED") || keyd_->state_of(command.pid()).empty());
+    EXPECT_TRUE(eventually([&] {
+      const std::string state = keyd_->state_of(command.pid());
+      return state == "REVOKED" || state.empty();
+    }));
   }
 }
 
