@@ -138,9 +138,26 @@ void Connection::on_readable() {
   sender_pidfd_.reset();
 }
 
-void Connection::reply(wire::ServerPacket& packet, int descriptor) { send(wire::encode(packet), descriptor); }
-void Connection::reply(Bytes packet, int descriptor) { send(std::move(packet), descriptor); }
-void Connection::reply(wire::AdminReply& packet) { send(wire::encode(packet), -1); }
+void Connection::reply(wire::ServerPacket& packet) { send(wire::encode(packet), {}); }
+void Connection::reply(Bytes packet) { send(std::move(packet), {}); }
+void Connection::reply(wire::AdminReply& packet) { send(wire::encode(packet), {}); }
+
+void Connection::reply(wire::ServerPacket& packet, wire::Enclosed enclosed, Charge charge) {
+  enclosed_ = std::move(charge);
+  send(wire::encode(packet), enclosed);
+  if (!closed()) server_.watch_delivery(*this);
+}
+
+bool Connection::has_unread() {
+  int unread = 0;
+  return ::ioctl(socket(), SIOCOUTQ, &unread) == 0 && unread != 0;
+}
+
+bool Connection::settle_delivery() {
+  if (!closed() && has_unread()) return false;
+  enclosed_ = Charge();
+  return true;
+}
 
 void Connection::refuse(wire::RefusalCode code, std::string text) {
   if (door_ == Door::kClients) {
@@ -174,25 +191,25 @@ void Connection::reply_sealed(const wire::SessionReply& message, ByteView payloa
   reply(packet);
 }
 
-void Connection::send(Bytes packet, int descriptor) {
+void Connection::send(Bytes packet, wire::Enclosed enclosed) {
   if (closed()) return;
-  gave_descriptor_ |= descriptor >= 0;
-  if (wire::send_packet(socket(), packet, descriptor)) {
+  if (wire::send_packet(socket(), packet, enclosed)) {
     finish_reply();
     return;
   }
   switch (errno) {
     case EMSGSIZE:  // larger than the buffer
       if (!roomy_ && make_room(packet.size())) {
-        send(std::move(packet), descriptor);
+        send(std::move(packet), enclosed);
         return;
       }
       break;
     case ETOOMANYREFS:  // descriptors on their way to others fill keyd's limit
-      if (descriptor < 0) break;
+      if (enclosed.count() == 0) break;
+      enclosed_ = Charge();
       refuse(wire::REFUSAL_BUSY, "too many descriptors are on their way; try again later");
       return;
-    case EAGAIN: wait_for_reader(std::move(packet), descriptor); return;
+    case EAGAIN: wait_for_reader(std::move(packet), enclosed); return;
     default: break;
   }
   close();
@@ -207,9 +224,9 @@ bool Connection::make_room(std::size_t octets) {
   return true;
 }
 
-// The peer does not read. It asks nothing more until this one packet is out; it holds up nobody else. (A
-// descriptor that goes along is the table's, which outlives every connection.)
-void Connection::wait_for_reader(Bytes packet, int descriptor) {
+// The peer does not read. It asks nothing more until this one packet is out; it holds up nobody else. (The
+// descriptors that go along are the table's, which outlive every connection.)
+void Connection::wait_for_reader(Bytes packet, wire::Enclosed enclosed) {
   if (!roomy_) {
     auto charge =
         server_.quota().take(Resource::kOctets, peer_.ids.euid, static_cast<std::uint32_t>(packet.size()));
@@ -222,8 +239,8 @@ void Connection::wait_for_reader(Bytes packet, int descriptor) {
   server_.idle().begin(*this, idle_place, boot_now());
   socket_.async_wait(asio::posix::stream_descriptor::wait_write,
                      [self = shared_from_this(), packet = std::move(packet),
-                      descriptor](boost::system::error_code ec) mutable {
-                       if (!ec && !self->closed()) self->send(std::move(packet), descriptor);
+                      enclosed](boost::system::error_code ec) mutable {
+                       if (!ec && !self->closed()) self->send(std::move(packet), enclosed);
                      });
 }
 
@@ -258,13 +275,13 @@ void Connection::close() {
   exchange.reset();
   session.reset();
   boost::system::error_code ignored;
-  // A descriptor that its receiver has not taken counts against keyd's own limit, also when we have closed:
-  // the socket, and the charge for it, stay until it was taken or the peer has gone.
-  int unread = 0;
-  if (gave_descriptor_ && ::ioctl(socket(), SIOCOUTQ, &unread) == 0 && unread != 0) {
+  // Descriptors that their receiver has not taken count against keyd's own limit, also when we have closed:
+  // the socket, and the charges for it, stay until they were taken or the peer has gone.
+  if (enclosed_.held() && has_unread()) {
     ::shutdown(socket(), SHUT_RDWR);
-    server_.keep_undelivered(UniqueFd(socket_.release()), std::move(charge_));
+    server_.keep_undelivered(UniqueFd(socket_.release()), std::move(charge_), std::move(enclosed_));
   }
+  enclosed_ = Charge();
   unread_ = Charge();
   socket_.close(ignored);
 }

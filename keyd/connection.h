@@ -54,12 +54,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void start();
 
   // Answers the packet in hand and goes on receiving. One reply a packet.
-  void reply(wire::ServerPacket& packet, int descriptor = -1);
-  void reply(Bytes packet, int descriptor = -1);
+  void reply(wire::ServerPacket& packet);
+  void reply(Bytes packet);
   void reply(wire::AdminReply& packet);
   // Answers, and closes once the answer has left. Also for a packet that nobody asked for.
   void refuse(wire::RefusalCode code, std::string text);
   void refuse(wire::ServerPacket refusal);  // on keyd.sock
+  // Answers with descriptors along, which must outlive the connection. `charge` is for what is on its way.
+  void reply(wire::ServerPacket& packet, wire::Enclosed enclosed, Charge charge);
   // Answers with something sealed.
   void reply_sealed(const wire::SessionReply& message, ByteView payload = {});
   // After the answer has left the connection closes.
@@ -83,6 +85,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Closes now; tells the server.
   void close();
 
+  // Gives up the charge for an answer with descriptors once it was received. False: it was not yet.
+  [[nodiscard]] bool settle_delivery();
+
   // Its time is up (idle_watch.h): nothing asked, or an answer not read.
   void out_of_time();
 
@@ -105,8 +110,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void take_turn();
   void on_readable();
   [[nodiscard]] bool accept_sender(wire::SenderMark& mark);
-  void send(Bytes packet, int descriptor);
-  void wait_for_reader(Bytes packet, int descriptor);
+  void send(Bytes packet, wire::Enclosed enclosed);
+  void wait_for_reader(Bytes packet, wire::Enclosed enclosed);
+  [[nodiscard]] bool has_unread();
   [[nodiscard]] bool make_room(std::size_t octets);
   void finish_reply();
 
@@ -115,13 +121,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   kernel::PeerIdentity peer_;  // its pidfd is closed: one pidfd a process, not a connection (task_registry.h)
   UniqueFd sender_pidfd_;      // with the packet in hand
   AccountId account_;
-  Charge charge_;  // until the connection is gone and nothing holds it: a job of its request may wait still
-  Charge unread_;  // of an answer that waits for its reader, or is larger than most
+  Charge charge_;    // until the connection is gone and nothing holds it: a job of its request may wait still
+  Charge unread_;    // of an answer that waits for its reader, or is larger than most
+  Charge enclosed_;  // of an answer with descriptors, until it was received
   Door door_;
   bool closing_ = false;
-  bool receiving_ = false;        // a wait for the next packet is under way
-  bool roomy_ = false;            // the socket's send buffer was enlarged for one large answer
-  bool gave_descriptor_ = false;  // the table's may be on its way still
+  bool receiving_ = false;  // a wait for the next packet is under way
+  bool roomy_ = false;      // the socket's send buffer was enlarged for one large answer
 };
 
 // An event about the connection's process: its uid, pid and inode are filled in.

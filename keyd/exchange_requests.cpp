@@ -298,15 +298,23 @@ void handle_table(Server& server, Connection& connection, const ClientRequest&) 
                       "only administrators may read this keyd's task table (table.access)");
     return;
   }
-  // A descriptor on its way counts against keyd's own limit until it is received: one a connection, not more.
+  // Descriptors on their way count against keyd's own limit until they are received: one answer a connection,
+  // and a share of all for each account.
   int unread = 0;
   if (::ioctl(connection.socket(), SIOCOUTQ, &unread) != 0 || unread != 0) {
     connection.refuse(wire::REFUSAL_BUSY, "receive the last answer before asking for the table again");
     return;
   }
+  auto charge = server.quota().take(Resource::kTableAnswer, connection.peer().ids.euid);
+  if (!charge) {
+    connection.refuse(wire::REFUSAL_BUSY,
+                      "too many tables are on their way; receive them, or try again later");
+    return;
+  }
   wire::ServerPacket packet;
-  packet.mutable_table()->set_size(server.tasks().table().size());
-  connection.reply(packet, server.tasks().table().reader_descriptor());
+  const table::TableWriter& table = server.tasks().table();
+  packet.mutable_table()->set_size(table.size());
+  connection.reply(packet, {table.reader_descriptor(), table.bell_descriptor()}, std::move(*charge));
 }
 
 }  // namespace keyd::daemon

@@ -170,6 +170,8 @@ Result<Prepared> prepare(const Options& options, Config config) {
   if (store->created) log::info("made a new store in " + escape(options.state_directory));
   auto tries = store->users->tries();
   if (!tries) return std::unexpected(tries.error());
+  auto bell = table::TableBell::create();
+  if (!bell) return std::unexpected(bell.error());
   auto clients = runtime->listen("keyd.sock", 0666, static_cast<gid_t>(-1));
   if (!clients) return std::unexpected(clients.error());
   const bool group = *admin_group != static_cast<std::uint32_t>(-1);
@@ -197,11 +199,11 @@ Result<Prepared> prepare(const Options& options, Config config) {
   const auto self = kernel::open_pidfd(::getpid());
   const auto inode = self ? kernel::pidfs_inode(self->get()) : std::nullopt;
   if (!inode) return fail(Code::kUnsupported, "keyd cannot name itself");
-  return Prepared{
-      ServerParts{std::move(config), std::move(*audit), std::move(*accounts), std::move(store->users),
-                  std::move(*tries), std::move(store->sealer), std::move(*tier), *inode, *admin_group,
-                  std::move(*clients), std::move(*admins)},
-      std::move(*runtime)};
+  return Prepared{ServerParts{std::move(config), std::move(*audit), std::move(*accounts),
+                              std::move(store->users), std::move(*tries), std::move(store->sealer),
+                              std::move(*tier), std::move(*bell), *inode, *admin_group, std::move(*clients),
+                              std::move(*admins)},
+                  std::move(*runtime)};
 }
 
 // SIGHUP: the configuration is read again, and the logs' files are opened anew.

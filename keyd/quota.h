@@ -19,8 +19,9 @@ enum class Resource {
   kPending,          // an exchange that has begun
   kRecord,           // a process in the task table
   kOctets,           // of answers that their peers do not read
+  kTableAnswer,  // that is on its way, two descriptors each: the kernel counts them against keyd's own limit
 };
-inline constexpr std::size_t kResources = 5;
+inline constexpr std::size_t kResources = 6;
 
 // What is held, by all and by each account; outlives the Quota where a Charge does.
 struct Holdings {

@@ -46,7 +46,9 @@ Quota::Limits limits_of(const Config& config) {
   // However large a share is, the reserve of each total keeps one account from taking all there is.
   return {Quota::Limit{connections, config.connections_per_uid},
           Quota::Limit{kAdminConnections, kAdminConnections}, Quota::Limit{records, config.pending_per_uid},
-          Quota::Limit{records, config.records_per_uid}, Quota::Limit{config.octets, config.octets_per_uid}};
+          Quota::Limit{records, config.records_per_uid}, Quota::Limit{config.octets, config.octets_per_uid},
+          // Together at most half of what the kernel lets be on its way.
+          Quota::Limit{std::max(usable / 4, 1u), config.connections_per_uid}};
 }
 
 std::uint64_t nanoseconds(std::chrono::seconds s) { return static_cast<std::uint64_t>(s.count()) * kSecond; }
@@ -77,8 +79,9 @@ Server::Server(asio::io_context& loop, ServerParts parts)
       passwords_(*sealer_, config_.historic_enabled && config_.resident_passwords),
       tries_(try_limits(config_), parts.tries, boot_now()),
       tasks_(loop,
-             std::make_unique<table::TableWriter>(std::move(parts.tier.memory), config_.table_capacity,
-                                                  parts.tier.tier, parts.own_inode, parts.tier.strength),
+             std::make_unique<table::TableWriter>(std::move(parts.tier.memory), std::move(parts.table_bell),
+                                                  config_.table_capacity, parts.tier.tier, parts.own_inode,
+                                                  parts.tier.strength),
              std::move(parts.tier.connector), quota_, audit_, task_limits(config_),
              [this](std::uint64_t inode, table::Reason reason) { task_ended(inode, reason); }),
       client_door_(loop, std::move(parts.client_listener),
@@ -177,16 +180,25 @@ void Server::close_delivered() {
     int unread = 0;
     return ::ioctl(kept.socket.get(), SIOCOUTQ, &unread) != 0 || unread == 0;
   });
-  if (undelivered_.empty()) return;
+  std::erase_if(delivering_, [](const std::weak_ptr<Connection>& kept) {
+    const auto connection = kept.lock();
+    return connection == nullptr || connection->settle_delivery();
+  });
+  if (undelivered_.empty() && delivering_.empty()) return;
   undelivered_timer_.expires_after(kDeliveryLook);
   undelivered_timer_.async_wait([this](boost::system::error_code ec) {
     if (!ec) close_delivered();
   });
 }
 
-void Server::keep_undelivered(UniqueFd socket, Charge charge) {
-  undelivered_.push_back({std::move(socket), std::move(charge)});
-  if (undelivered_.size() == 1) close_delivered();
+void Server::keep_undelivered(UniqueFd socket, Charge charge, Charge answer) {
+  undelivered_.push_back({std::move(socket), std::move(charge), std::move(answer)});
+  if (undelivered_.size() + delivering_.size() == 1) close_delivered();
+}
+
+void Server::watch_delivery(Connection& connection) {
+  delivering_.push_back(connection.weak_from_this());
+  if (undelivered_.size() + delivering_.size() == 1) close_delivered();
 }
 
 void Server::sweep_tries() {

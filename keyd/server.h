@@ -39,6 +39,7 @@ struct ServerParts {
   std::vector<TryCount> tries;  // as stored
   std::unique_ptr<StoreSealer> sealer;
   ReachedTier tier;
+  table::TableBell table_bell;
   std::uint64_t own_inode;
   std::uint32_t admin_group;  // a gid, or -1
   UniqueFd client_listener, admin_listener;
@@ -73,9 +74,11 @@ class Server {
   void take_secret(Connection& connection, secret::SecretBuffer value);
   void connection_closed(Connection& connection);
   void refused_sender(const Connection& connection, kernel::SenderOutcome outcome);
-  // A socket whose last answer, with a descriptor, was not received yet; closed when it was. The charge stays
-  // with it.
-  void keep_undelivered(UniqueFd socket, Charge charge);
+  // A socket whose last answer, with descriptors, was not received yet; closed when it was. The charges, for
+  // the connection and for that answer, stay with it.
+  void keep_undelivered(UniqueFd socket, Charge charge, Charge answer);
+  // Settles the connection's charge for an answer with descriptors once that was received.
+  void watch_delivery(Connection& connection);
   [[nodiscard]] IdleWatch& idle() { return idle_; }
   [[nodiscard]] FairTurns& turns() { return turns_; }
   [[nodiscard]] MutableByteView receive_buffer() { return receive_buffer_; }
@@ -122,9 +125,10 @@ class Server {
   std::unordered_set<std::shared_ptr<Connection>> connections_;
   struct Undelivered {
     UniqueFd socket;
-    Charge charge;
+    Charge charge, answer;
   };
   std::vector<Undelivered> undelivered_;
+  std::vector<std::weak_ptr<Connection>> delivering_;
   boost::asio::steady_timer undelivered_timer_;
   std::unordered_map<std::uint64_t, std::weak_ptr<Connection>> owners_;
   PasswordSource passwords_;

@@ -26,7 +26,7 @@ std::string_view name_of(PeerOutcome outcome) {
   return "lookup-failed";
 }
 
-PeerOutcome identify_peer(int socket, PeerIdentity& out) {
+PeerOutcome name_peer(int socket, PeerName& out) {
   int raw = -1;
   socklen_t size = sizeof raw;
   if (::getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &raw, &size) != 0) {
@@ -38,12 +38,19 @@ PeerOutcome identify_peer(int socket, PeerIdentity& out) {
       default: return PeerOutcome::kFailed;
     }
   }
-  PeerIdentity found;
-  found.pidfd.reset(raw);
+  UniqueFd pidfd(raw);
   const auto inode = pidfs_inode(raw);
   if (!inode) return PeerOutcome::kUnsupported;
+  out.pidfd = std::move(pidfd);
+  out.inode = *inode;
+  return PeerOutcome::kOk;
+}
+
+PeerOutcome identify_peer(int socket, PeerIdentity& out) {
+  PeerName name;
+  if (const PeerOutcome outcome = name_peer(socket, name); outcome != PeerOutcome::kOk) return outcome;
   PidfdInfo info;
-  switch (query_pidfd(raw, info)) {
+  switch (query_pidfd(name.pidfd.get(), info)) {
     case PidfdOutcome::kAlive: break;
     case PidfdOutcome::kGone: return PeerOutcome::kGone;
     case PidfdOutcome::kOtherNamespace: return PeerOutcome::kOtherNamespace;
@@ -53,11 +60,13 @@ PeerOutcome identify_peer(int socket, PeerIdentity& out) {
   // The ids at connect time are in SO_PEERCRED; they must still be the process's own, or it changed in
   // between.
   ucred at_connect{};
-  size = sizeof at_connect;
+  socklen_t size = sizeof at_connect;
   if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &at_connect, &size) != 0) return PeerOutcome::kFailed;
   if (at_connect.pid <= 0) return PeerOutcome::kOtherNamespace;
   if (at_connect.uid != info.ids.euid || at_connect.gid != info.ids.egid) return PeerOutcome::kFailed;
-  found.inode = *inode;
+  PeerIdentity found;
+  found.pidfd = std::move(name.pidfd);
+  found.inode = name.inode;
   found.pid = info.pid;
   found.ids = info.ids;
   out = std::move(found);

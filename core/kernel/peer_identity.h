@@ -19,6 +19,12 @@ struct PeerIdentity {
   TaskIds ids;
 };
 
+// What names the process, and nothing else.
+struct PeerName {
+  UniqueFd pidfd;
+  std::uint64_t inode = 0;
+};
+
 enum class PeerOutcome {
   kOk,
   kUnsupported,     // the kernel lacks SO_PEERPIDFD (6.5) or pidfs (6.9)
@@ -28,7 +34,11 @@ enum class PeerOutcome {
 };
 [[nodiscard]] std::string_view name_of(PeerOutcome outcome);
 
-// The process that connected to us on `socket`. Five system calls; fills `out` only on kOk.
+// Names the process that connected to us on `socket`: two system calls. Whether it still lives, and which ids
+// it has, is the caller's to ask. Fills `out` only on kOk.
+[[nodiscard]] PeerOutcome name_peer(int socket, PeerName& out);
+
+// The process that connected to us on `socket`, alive, with the ids it had when it connected. Five system calls; fills `out` only on kOk.
 [[nodiscard]] PeerOutcome identify_peer(int socket, PeerIdentity& out);
 
 // Asks the kernel to mark every message that arrives on `socket` with its sender's credentials and pidfd. Set

@@ -70,7 +70,7 @@ std::optional<std::uint64_t> pidfs_inode(int pidfd) {
   return st.st_ino;
 }
 
-PidfdOutcome query_pidfd(int pidfd, PidfdInfo& out) {
+PidfdOutcome query_ids(int pidfd, PidfdInfo& out) {
   KernelPidfdInfo info{};
   info.mask = kInfoPid | kInfoCredentials;
   if (::ioctl(pidfd, kPidfdGetInfo, &info) != 0) {
@@ -84,9 +84,16 @@ PidfdOutcome query_pidfd(int pidfd, PidfdInfo& out) {
   }
   if ((info.mask & kInfoPid) == 0 || (info.mask & kInfoCredentials) == 0) return PidfdOutcome::kFailed;
   if (info.tgid == 0) return PidfdOutcome::kOtherNamespace;
-  if (has_exited(pidfd)) return PidfdOutcome::kGone;
   out.pid = info.tgid;
   out.ids = {info.ruid, info.rgid, info.euid, info.egid, info.suid, info.sgid, info.fsuid, info.fsgid};
+  return PidfdOutcome::kAlive;
+}
+
+PidfdOutcome query_pidfd(int pidfd, PidfdInfo& out) {
+  PidfdInfo found;
+  if (const PidfdOutcome outcome = query_ids(pidfd, found); outcome != PidfdOutcome::kAlive) return outcome;
+  if (has_exited(pidfd)) return PidfdOutcome::kGone;
+  out = found;
   return PidfdOutcome::kAlive;
 }
 

@@ -40,6 +40,9 @@ enum class PidfdOutcome {
 // PIDFD_GET_INFO (before 6.13: /proc), then a poll: a zombie still has numbers but counts as gone.
 [[nodiscard]] PidfdOutcome query_pidfd(int pidfd, PidfdInfo& out);
 
+// The same without the poll: a zombie counts as alive. For those who know by other means that it has exited.
+[[nodiscard]] PidfdOutcome query_ids(int pidfd, PidfdInfo& out);
+
 // True once the process has exited, reaped or not. One poll(2).
 [[nodiscard]] bool has_exited(int pidfd);
 

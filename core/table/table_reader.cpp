@@ -3,10 +3,7 @@
 #include "core/table/table_reader.h"
 
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <bit>
 
@@ -23,6 +20,12 @@ namespace {
 // microsecond even when it was killed there.
 constexpr int kTries = 32;
 constexpr std::size_t kLargestTable = std::size_t{1} << 30;  // octets; ~5 million processes
+
+// What of a COMPLETE word must stay for a sighting to stand. The flags left out come and go while the same
+// program is authenticated: the old session stands during a renewal (which is of the same user, or refused),
+// and a planned exec counts once it has begun.
+constexpr std::uint64_t kMayChange = StateWord{TaskState::kNone, kPublicFlags, 0, 0}.pack();
+constexpr std::uint64_t sighted_part(std::uint64_t word) { return word & ~kMayChange; }
 }  // namespace
 
 Result<TableReader> TableReader::map(int descriptor, std::size_t size) {
@@ -81,7 +84,7 @@ bool TableReader::stale_at(BootTime now) const {
   return !is_heartbeat(header.alive_until.load(std::memory_order_relaxed), now);
 }
 
-LookupOutcome TableReader::copy(std::size_t slot_number, TaskView& out) const {
+LookupOutcome TableReader::copy(std::size_t slot_number, TaskView& out, Sighting* seen) const {
   const TaskSlot& slot = arrays_.slots[slot_number];
   std::array<std::uint64_t, kRecordWords> words;
   for (int i = 0; i < kTries; ++i) {
@@ -101,6 +104,9 @@ LookupOutcome TableReader::copy(std::size_t slot_number, TaskView& out) const {
       return LookupOutcome::kAbsent;
     if ((out.word.flags & kEndedByExec) != 0) out.record.reason = Reason::kExec;
     if ((out.word.flags & kEndedByCredentials) != 0) out.record.reason = Reason::kCredentialsChanged;
+    if (seen != nullptr) {
+      *seen = {static_cast<std::uint32_t>(slot_number), sighted_part(word), out.record.expires};
+    }
     out.word.flags &= kPublicFlags;
     if (out.word.state == TaskState::kComplete && out.record.expires <= now) {
       out.word.state = TaskState::kExpired;
@@ -113,12 +119,12 @@ LookupOutcome TableReader::copy(std::size_t slot_number, TaskView& out) const {
 
 // A record is bound again only after it was freed. So if it moves from the bucket that is read next to the
 // one that was read before, the process had none in between: absent was true for a moment.
-LookupOutcome TableReader::find_by_inode(std::uint64_t inode, TaskView& out) const {
+LookupOutcome TableReader::find(std::uint64_t inode, TaskView& out, Sighting* seen) const {
   if (inode == 0) return LookupOutcome::kAbsent;
   for (const std::size_t bucket : {bucket_of(inode, capacity_), second_bucket_of(inode, capacity_)}) {
     for (std::size_t i = bucket * kBucketWidth; i < (bucket + 1) * kBucketWidth; ++i) {
       if (arrays_.inode_index[i].load(std::memory_order_acquire) != inode) continue;
-      const LookupOutcome outcome = copy(i, out);
+      const LookupOutcome outcome = copy(i, out, seen);
       // The slot may have been given to another process between the index and the record.
       if (outcome == LookupOutcome::kFound && out.record.inode != inode) continue;
       return outcome;
@@ -143,19 +149,51 @@ LookupOutcome TableReader::find_by_pid(std::uint32_t pid, TaskView& out) const {
   return stale() ? LookupOutcome::kStale : LookupOutcome::kAbsent;
 }
 
-bool TableReader::wait_for_change(std::uint64_t seen, std::uint64_t timeout) const {
-  const BootTime deadline = boot_now() + timeout;
-  while (changes() == seen) {
-    const BootTime now = boot_now();
-    if (now >= deadline) return false;
-    const std::uint64_t left = deadline - now;
-    timespec relative{};
-    relative.tv_sec = static_cast<std::time_t>(left / kSecond);
-    relative.tv_nsec = static_cast<long>(left % kSecond);
-    ::syscall(SYS_futex, &arrays_.header->changes, FUTEX_WAIT, static_cast<std::uint32_t>(seen), &relative,
-              nullptr, 0);
-  }
-  return true;
+LookupOutcome TableReader::find_by_inode(std::uint64_t inode, TaskView& out) const {
+  return find(inode, out, nullptr);
+}
+
+LookupOutcome TableReader::find_by_inode(std::uint64_t inode, TaskView& out, Sighting& seen) const {
+  return find(inode, out, &seen);
+}
+
+// ---- looking again
+
+namespace {
+Standing standing_of(std::uint64_t word, const Sighting& seen) {
+  if (sighted_part(word) == seen.word) return Standing::kStands;
+  const StateWord now = StateWord::unpack(word), then = StateWord::unpack(seen.word);
+  return now.state == TaskState::kExpired && now.generation == then.generation ? Standing::kExpired
+                                                                               : Standing::kEnded;
+}
+}  // namespace
+
+// The word first, then whether keyd lives: when it lives after the word was read, the word counted then.
+Standing TableReader::glance(const Sighting& seen) const {
+  if (seen.slot >= capacity_ || StateWord::unpack(seen.word).state != TaskState::kComplete)
+    return Standing::kEnded;
+  const Standing standing = standing_of(arrays_.slots[seen.slot].word.load(std::memory_order_acquire), seen);
+  if (arrays_.header->down.load(std::memory_order_acquire) != 0) return Standing::kDown;
+  if (standing != Standing::kStands || kernel_keeps_down_) return standing;
+  return stale_at(boot_now()) ? Standing::kStale : standing;
+}
+
+Standing TableReader::look_again(const Sighting& seen) const {
+  if (seen.slot >= capacity_ || StateWord::unpack(seen.word).state != TaskState::kComplete)
+    return Standing::kEnded;
+  const Standing standing = standing_of(arrays_.slots[seen.slot].word.load(std::memory_order_acquire), seen);
+  if (arrays_.header->down.load(std::memory_order_acquire) != 0) return Standing::kDown;
+  if (standing != Standing::kStands) return standing;
+  const BootTime now = boot_now();
+  if (stale_at(now)) return Standing::kStale;
+  return seen.expires <= now ? Standing::kExpired : standing;
+}
+
+BootTime TableReader::expiry_of(const Sighting& seen) const {
+  TaskView view;
+  Sighting now;
+  if (seen.slot >= capacity_ || copy(seen.slot, view, &now) != LookupOutcome::kFound) return 0;
+  return now.word == seen.word ? now.expires : 0;
 }
 
 void TableReader::for_each(const std::function<void(const TaskView&)>& visit) const {

@@ -1,14 +1,11 @@
 #include "core/table/table_writer.h"
 
-#include <linux/futex.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
-#include <limits>
 
 #include "core/kernel/namespaces.h"
 
@@ -34,9 +31,10 @@ TableArrays readable(const void* base, std::size_t capacity) {
 }
 }  // namespace
 
-TableWriter::TableWriter(std::unique_ptr<TableMemory> memory, std::uint32_t capacity, Tier tier,
-                         std::uint64_t keyd_inode, Strength strength)
+TableWriter::TableWriter(std::unique_ptr<TableMemory> memory, TableBell bell, std::uint32_t capacity,
+                         Tier tier, std::uint64_t keyd_inode, Strength strength)
     : memory_(std::move(memory)),
+      bell_(std::move(bell)),
       capacity_(capacity),
       arrays_(readable(memory_->view(), capacity)),
       bindings_(capacity) {
@@ -77,12 +75,6 @@ void TableWriter::heartbeat(std::uint64_t validity) {
 void TableWriter::mark_down() {
   table_change change = change_of(TABLE_CHANGE_DOWN, {});
   (void)apply(change);
-}
-
-void TableWriter::wake() {
-  // Readers wait on the counter's low half (little-endian), which a read-only mapping is enough for.
-  ::syscall(SYS_futex, &arrays_.header->changes, FUTEX_WAKE, std::numeric_limits<int>::max(), nullptr,
-            nullptr, 0);
 }
 
 bool TableWriter::is_current(TaskHandle handle) const {

@@ -11,6 +11,7 @@
 #include "core/base/clock.h"
 #include "core/base/error.h"
 #include "core/kernel/pidfd.h"
+#include "core/table/table_bell.h"
 #include "core/table/table_memory.h"
 #include "core/table/task_table_layout.h"
 #include "core/table/task_terms.h"
@@ -26,15 +27,17 @@ struct TaskHandle {
 
 class TableWriter {
  public:
-  // Lays an empty table into `memory`, which must hold table_size(capacity) octets. `capacity` is a power of
-  // two, at least kBucketWidth. `strength` is what the header promises to readers: the tier's, or better.
-  TableWriter(std::unique_ptr<TableMemory> memory, std::uint32_t capacity, Tier tier,
+  // Lays an empty table into `memory`, which must hold table_size(capacity) octets, and rings `bell` after
+  // every change. `capacity` is a power of two, at least kBucketWidth. `strength` is what the header promises
+  // to readers: the tier's, or better.
+  TableWriter(std::unique_ptr<TableMemory> memory, TableBell bell, std::uint32_t capacity, Tier tier,
               std::uint64_t keyd_inode, Strength strength);
-  TableWriter(std::unique_ptr<TableMemory> memory, std::uint32_t capacity, Tier tier,
+  TableWriter(std::unique_ptr<TableMemory> memory, TableBell bell, std::uint32_t capacity, Tier tier,
               std::uint64_t keyd_inode)
-      : TableWriter(std::move(memory), capacity, tier, keyd_inode, strength_of(tier)) {}
+      : TableWriter(std::move(memory), std::move(bell), capacity, tier, keyd_inode, strength_of(tier)) {}
 
   [[nodiscard]] int reader_descriptor() const { return memory_->reader_descriptor(); }
+  [[nodiscard]] int bell_descriptor() const { return bell_.reader_descriptor(); }
   [[nodiscard]] std::size_t size() const { return memory_->size(); }
   [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
   [[nodiscard]] std::uint64_t used() const { return arrays_.header->used.load(std::memory_order_relaxed); }
@@ -46,7 +49,7 @@ class TableWriter {
   // Readers take the table's word until `validity` from now. Call several times within kHeartbeatValidity.
   void heartbeat(std::uint64_t validity = kHeartbeatValidity);
   // Wakes those who wait for a change: every change here does, one of the kernel's cannot.
-  void wake();
+  void wake() { bell_.ring(); }
   // Readers take nothing in the table for true from now on.
   void mark_down();
 
@@ -97,6 +100,7 @@ class TableWriter {
   [[nodiscard]] bool apply(table_change& change, const TaskRecord* record = nullptr);
 
   std::unique_ptr<TableMemory> memory_;
+  TableBell bell_;
   std::uint32_t capacity_;
   TableArrays arrays_;             // to be read
   std::vector<Binding> bindings_;  // by slot; holds for used slots

@@ -169,7 +169,7 @@ struct TableHeader {
                                            // unless the kernel keeps `down`
   std::atomic<std::uint64_t> used;         // slots in use
   std::atomic<std::uint64_t> changes;    // grows by one when a record comes, goes, or changes state or flags;
-                                         // its low 32 bits are a futex that is woken then
+                                         // who waits for it sleeps on the bell: table_bell.h
   std::atomic<std::uint64_t> completed;  // exchanges that have succeeded since keyd's start
   std::atomic<std::uint64_t> down;       // not 0: keyd has stopped or is dead, nothing counts any more
   std::uint64_t kernel_keeps_down;       // 1: the kernel sets `down` before keyd's death can be seen; no

@@ -24,7 +24,11 @@ void take_descriptors(const cmsghdr* header, Received& into) {
     int fd = -1;
     std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
     UniqueFd owned(fd);
-    if (!into.descriptor.valid()) into.descriptor = std::move(owned);
+    if (!into.descriptor.valid()) {
+      into.descriptor = std::move(owned);
+    } else if (!into.second_descriptor.valid()) {
+      into.second_descriptor = std::move(owned);
+    }
   }
 }
 
@@ -82,20 +86,21 @@ Received receive_packet(int socket, MutableByteView buffer) {
   return result;
 }
 
-bool send_packet(int socket, ByteView packet, int descriptor) {
+bool send_packet(int socket, ByteView packet, Enclosed enclosed) {
   iovec part{const_cast<std::uint8_t*>(packet.data()), packet.size()};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  alignas(cmsghdr) std::array<std::uint8_t, CMSG_SPACE(sizeof(int))> control{};
-  if (descriptor >= 0) {
+  alignas(cmsghdr) std::array<std::uint8_t, CMSG_SPACE(2 * sizeof(int))> control{};
+  if (const std::size_t count = enclosed.count(); count != 0) {
+    const std::array<int, 2> numbers{enclosed.first, enclosed.second};
     message.msg_control = control.data();
-    message.msg_controllen = control.size();
+    message.msg_controllen = CMSG_SPACE(count * sizeof(int));
     cmsghdr* const header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof descriptor);
-    std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+    header->cmsg_len = CMSG_LEN(count * sizeof(int));
+    std::memcpy(CMSG_DATA(header), numbers.data(), count * sizeof(int));
   }
   ssize_t sent = 0;
   do {

@@ -33,14 +33,22 @@ struct Received {
   std::size_t size = 0;
   int system = 0;
   SenderMark sender;
-  UniqueFd descriptor;  // the first one passed along (SCM_RIGHTS); any others are closed at once
+  // The first two that were passed along (SCM_RIGHTS); any others are closed at once.
+  UniqueFd descriptor, second_descriptor;
 };
 
 // Receives one packet into `buffer`. Descriptors are taken close-on-exec. An empty packet counts as the end.
 [[nodiscard]] Received receive_packet(int socket, MutableByteView buffer);
 
-// Sends one packet, with `descriptor` along unless it is -1. True when it left whole; else errno says why
-// (EAGAIN: the peer does not read). Never raises SIGPIPE.
-[[nodiscard]] bool send_packet(int socket, ByteView packet, int descriptor = -1);
+// Descriptors that go along with a packet; -1: none. They stay the sender's.
+struct Enclosed {
+  constexpr Enclosed(int one = -1, int another = -1) : first(one), second(another) {}
+  [[nodiscard]] constexpr std::size_t count() const { return first < 0 ? 0 : second < 0 ? 1 : 2; }
+  int first, second;  // a second one goes only behind a first
+};
+
+// Sends one packet. True when it left whole; else errno says why (EAGAIN: the peer does not read). Never
+// raises SIGPIPE.
+[[nodiscard]] bool send_packet(int socket, ByteView packet, Enclosed enclosed = {});
 
 }  // namespace keyd::wire

@@ -57,6 +57,7 @@ Outcome<std::optional<ServerAnswer>> KeydLink::poll() {
     case wire::ReceiveOutcome::kPacket:
       answer.packet.resize(received.size);
       answer.descriptor = std::move(received.descriptor);
+      answer.second_descriptor = std::move(received.second_descriptor);
       if (wire::decode(answer.packet, answer.message) != wire::Decoded::kMessage) {
         return failed(KEYCLIENT_INVALID, "keyd's answer is not of this library's protocol version");
       }

@@ -22,7 +22,7 @@ struct Target {
 struct ServerAnswer {
   Bytes packet;  // as received, for the transcript
   wire::ServerPacket message;
-  UniqueFd descriptor;
+  UniqueFd descriptor, second_descriptor;
 };
 
 class KeydLink {

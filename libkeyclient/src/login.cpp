@@ -71,9 +71,9 @@ namespace {
 std::string orphaned_session(keyclient_t& client) {
   const auto self = kernel::open_pidfd(::getpid());
   const auto inode = self ? kernel::pidfs_inode(self->get()) : std::nullopt;
-  const auto reader = client.table.current();
+  const auto table = client.table.current();
   table::TaskView view;
-  if (!inode || !reader || (*reader)->find_by_inode(*inode, view) != table::LookupOutcome::kFound ||
+  if (!inode || !table || (*table)->reader.find_by_inode(*inode, view) != table::LookupOutcome::kFound ||
       view.word.state != table::TaskState::kComplete) {
     return {};
   }

@@ -5,7 +5,7 @@
 namespace keyd::client {
 namespace {
 constexpr std::uint64_t kLookEvery = 20 * kMillisecond;
-constexpr std::size_t kKeptReaders = 64;  // restarts of keyd; more means that something restarts it in a loop
+constexpr std::size_t kKeptTables = 64;  // restarts of keyd; more means that something restarts it in a loop
 
 Bytes table_request() {
   wire::ClientPacket request;
@@ -14,20 +14,21 @@ Bytes table_request() {
 }
 }  // namespace
 
-Outcome<const table::TableReader*> TableView::current() {
-  const table::TableReader* const reader = current_.load(std::memory_order_acquire);
-  if (reader != nullptr && !reader->stale()) return reader;
-  if (reader == nullptr) {
-    const std::lock_guard lock(mutex_);
-    if (const table::TableReader* const meanwhile = current_.load(std::memory_order_acquire))
-      return meanwhile;
-    return fetch();
-  }
+Outcome<const MappedTable*> TableView::known() {
+  if (const MappedTable* const table = current_.load(std::memory_order_acquire)) return table;
+  const std::lock_guard lock(mutex_);
+  if (const MappedTable* const meanwhile = current_.load(std::memory_order_acquire)) return meanwhile;
+  return fetch();
+}
+
+Outcome<const MappedTable*> TableView::current() {
+  const auto table = known();
+  if (!table || !(*table)->reader.stale()) return table;
   if (std::unique_lock lock(mutex_, std::try_to_lock); lock) refresh();
   return current_.load(std::memory_order_acquire);
 }
 
-Outcome<const table::TableReader*> TableView::fetch() {
+Outcome<const MappedTable*> TableView::fetch() {
   auto link = KeydLink::connect(target_);
   if (!link) return std::unexpected(link.error());
   const auto answer = link->ask(table_request());
@@ -38,7 +39,7 @@ Outcome<const table::TableReader*> TableView::fetch() {
 // Without waiting: a keyd that is stopped takes the connection and never answers.
 void TableView::refresh() {
   const std::uint64_t now = boot_now();
-  if (now < next_look_ || readers_.size() >= kKeptReaders) return;
+  if (now < next_look_ || tables_.size() >= kKeptTables) return;
   next_look_ = now + kLookEvery;
   if (!asked_) {
     Target at_once = target_;
@@ -53,16 +54,18 @@ void TableView::refresh() {
   asked_.reset();
 }
 
-Outcome<const table::TableReader*> TableView::take(const ServerAnswer& answer) {
+Outcome<const MappedTable*> TableView::take(const ServerAnswer& answer) {
   if (answer.message.has_refused()) return std::unexpected(failure_of(answer.message.refused()));
-  if (!answer.message.has_table() || !answer.descriptor.valid()) {
+  if (!answer.message.has_table() || !answer.descriptor.valid() || !answer.second_descriptor.valid()) {
     return failed(KEYCLIENT_INVALID, "keyd did not give its task table");
   }
   auto reader = table::TableReader::map(answer.descriptor.get(), answer.message.table().size());
   if (!reader) return std::unexpected(failure_of(reader.error()));
-  readers_.push_back(std::make_unique<table::TableReader>(std::move(*reader)));
-  current_.store(readers_.back().get(), std::memory_order_release);
-  return readers_.back().get();
+  auto bell = table::BellListener::map(answer.second_descriptor.get());
+  if (!bell) return std::unexpected(failure_of(bell.error()));
+  tables_.push_back(std::make_shared<const MappedTable>(std::move(*reader), std::move(*bell)));
+  current_.store(tables_.back().get(), std::memory_order_release);
+  return tables_.back().get();
 }
 
 }  // namespace keyd::client

@@ -50,7 +50,8 @@ constexpr int kAllSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SE
 Bytes good_table() {
   auto memory = table::SealedMemfd::create(kSize);
   const auto* const octets = static_cast<const std::uint8_t*>((*memory)->data());
-  table::TableWriter writer(std::move(*memory), kCapacity, table::Tier::kWatch, 4242);
+  table::TableWriter writer(std::move(*memory), table::TableBell::create().value(), kCapacity,
+                            table::Tier::kWatch, 4242);
   writer.heartbeat();
   return {octets, octets + kSize};
 }
@@ -149,12 +150,16 @@ class HostileTable : public ::testing::Test {
     EXPECT_EQ(keyclient_open(&options, &client), KEYCLIENT_OK);
     return client;
   }
-  void give(int descriptor, std::uint64_t size) {
-    keyd_.set_attack([descriptor, size](Move& move) {
+  // Along with a good bell, unless it is another one; -1: none.
+  void give(int descriptor, std::uint64_t size) { give(descriptor, size, bell_.reader_descriptor()); }
+  void give(int descriptor, std::uint64_t size, int bell) {
+    keyd_.set_attack([descriptor, size, bell](Move& move) {
       move.packets = {table_reply(size)};
       if (descriptor >= 0) move.descriptors = {descriptor};
+      if (descriptor >= 0 && bell >= 0) move.descriptors.push_back(bell);
     });
   }
+  table::TableBell bell_ = table::TableBell::create().value();
   HostileKeyd keyd_;
 };
 
@@ -172,6 +177,50 @@ TEST_F(HostileTable, WhatIsNoTableIsNotTakenForOne) {
     }
     EXPECT_TRUE(eventually([&] { return descriptors_of() <= before; }));
   }
+}
+
+TEST_F(HostileTable, AGoodTableWithoutABellThatStaysIsNotTaken) {
+  const UniqueFd good = memfd(kSize, kAllSeals, good_table());
+  const UniqueFd bells[] = {UniqueFd(),
+                            UniqueFd(::eventfd(0, EFD_CLOEXEC)),
+                            UniqueFd(::open("/dev/zero", O_RDONLY | O_CLOEXEC)),
+                            UniqueFd(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC)),
+                            memfd(table::kBellSize, F_SEAL_GROW),
+                            memfd(table::kBellSize - 1, kAllSeals),
+                            memfd(0, kAllSeals)};
+  for (const UniqueFd& bell : bells) {
+    SCOPED_TRACE(&bell - bells);
+    give(good.get(), kSize, bell.get());
+    const std::size_t before = descriptors_of();
+    for (const Lookup& lookup : kLookups) {
+      keyclient_t* const client = open();
+      EXPECT_NE(lookup(client), KEYCLIENT_OK) << &lookup - kLookups;
+      keyclient_close(client);
+    }
+    EXPECT_TRUE(eventually([&] { return descriptors_of() <= before; }));
+  }
+}
+
+TEST_F(HostileTable, ABellThatNeverRestsHoldsNobodyLongerThanItAsked) {
+  auto memory = table::SealedMemfd::create(kSize);
+  ASSERT_TRUE(memory);
+  table::TableWriter writer(std::move(*memory), table::TableBell::create().value(), kCapacity,
+                            table::Tier::kWatch, 4242);
+  writer.heartbeat();
+  give(writer.reader_descriptor(), kSize);
+  std::atomic<bool> stop = false;
+  std::thread vandal([&] {
+    while (!stop) bell_.ring();
+  });
+  keyclient_t* const client = open();
+  std::uint64_t seen = 0;
+  (void)keyclient_wait_for_change(client, &seen, 0);
+  const BootTime begun = boot_now();
+  EXPECT_EQ(keyclient_wait_for_change(client, &seen, 300), KEYCLIENT_DEADLINE);
+  EXPECT_GE(boot_now() - begun, 300 * kMillisecond);
+  stop = true;
+  vandal.join();
+  keyclient_close(client);
 }
 
 TEST_F(HostileTable, AnAnswerThatIsNoneOrDoesNotComeGivesNoTable) {
@@ -203,7 +252,8 @@ TEST_F(HostileTable, ATableFullOfNonsenseOrOneThatChangesUnderItsReaderDoesNoHar
   auto memory = table::SealedMemfd::create(kSize);
   ASSERT_TRUE(memory);
   auto* const octets = static_cast<std::uint8_t*>((*memory)->data());
-  table::TableWriter writer(std::move(*memory), kCapacity, table::Tier::kWatch, 4242);
+  table::TableWriter writer(std::move(*memory), table::TableBell::create().value(), kCapacity,
+                            table::Tier::kWatch, 4242);
   writer.heartbeat();
   give(writer.reader_descriptor(), kSize);
   std::atomic<bool> stop = false;

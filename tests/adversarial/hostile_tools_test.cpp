@@ -175,7 +175,8 @@ TEST_F(HostileTools, NamesInATableDoNothingToATerminal) {
   constexpr std::uint32_t kCapacity = 16;
   auto memory = table::SealedMemfd::create(table::table_size(kCapacity));
   ASSERT_TRUE(memory);
-  table::TableWriter writer(std::move(*memory), kCapacity, table::Tier::kWatch, 4242);
+  table::TableWriter writer(std::move(*memory), table::TableBell::create().value(), kCapacity,
+                            table::Tier::kWatch, 4242);
   table::TaskRecord record;
   record.inode = 1;
   record.pid = static_cast<std::uint32_t>(::getpid());
@@ -188,11 +189,11 @@ TEST_F(HostileTools, NamesInATableDoNothingToATerminal) {
   name.copy(record.user.data(), 10);
   ASSERT_TRUE(writer.bind(record, 0));
   const int descriptor = writer.reader_descriptor();
-  keyd_.set_attack([descriptor, size = writer.size()](Move& move) {
+  keyd_.set_attack([descriptor, bell = writer.bell_descriptor(), size = writer.size()](Move& move) {
     wire::ServerPacket packet;
     packet.mutable_table()->set_size(size);
     move.packets = {wire::encode(packet)};
-    move.descriptors = {descriptor};
+    move.descriptors = {descriptor, bell};
   });
   for (const char* format : {"pretty", "json"}) {
     writer.heartbeat();

@@ -144,7 +144,8 @@ class FullTable {
     auto memory = table::SealedMemfd::create(table::table_size(kCapacity));
     if (!memory) std::abort();
     slots_ = table::TableArrays::at((*memory)->data(), kCapacity).slots;
-    writer_.emplace(std::move(*memory), kCapacity, table::Tier::kWatch, 1);
+    writer_.emplace(std::move(*memory), table::TableBell::create().value(), kCapacity, table::Tier::kWatch,
+                    1);
     writer_->heartbeat();
     for (std::uint32_t i = 0; i < kProcesses; ++i) {
       table::TaskRecord record;

@@ -71,6 +71,7 @@ class Peer {
     must(message.body_case() != wire::ServerPacket::BODY_NOT_SET);
     must(!message.has_finished() || proves || administered);
     must(message.has_table() == received.descriptor.valid());
+    must(message.has_table() == received.second_descriptor.valid());
     return message;
   }
   void hang_up() {

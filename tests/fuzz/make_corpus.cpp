@@ -167,7 +167,8 @@ void save_tables() {
   must(memory.has_value());
   const auto* const start = static_cast<const std::uint8_t*>((*memory)->data());
   const std::size_t size = (*memory)->size();
-  table::TableWriter writer(std::move(*memory), kCapacity, table::Tier::kWatch, 1);
+  table::TableWriter writer(std::move(*memory), table::TableBell::create().value(), kCapacity,
+                            table::Tier::kWatch, 1);
   const auto save_now = [&](const std::string& name, std::uint8_t more) {
     Bytes out{0, more};
     append(out, {start, size});

@@ -61,7 +61,8 @@ ServerScene::ServerScene() : directory_(make_directory()) {
   auto store = daemon::SqliteUserStore::open(directory_ + "/state");
   auto audit = daemon::Audit::open(daemon::AuditFormat::kText, "/dev/null");
   auto memory = table::SealedMemfd::create(table::table_size(kCapacity));
-  must(clients && administrators && store && audit && memory);
+  auto bell = table::TableBell::create();
+  must(clients && administrators && store && audit && memory && bell);
   const auto self = kernel::open_pidfd(::getpid());
   const auto inode = self ? kernel::pidfs_inode(self->get()) : std::nullopt;
   must(inode.has_value());
@@ -76,6 +77,7 @@ ServerScene::ServerScene() : directory_(make_directory()) {
                                                       .strength = table::strength_of(table::Tier::kPidfd),
                                                       .memory = std::move(*memory),
                                                       .connector = std::nullopt},
+                                             .table_bell = std::move(*bell),
                                              .own_inode = own_inode_,
                                              .admin_group = static_cast<std::uint32_t>(-1),
                                              .client_listener = std::move(*clients),

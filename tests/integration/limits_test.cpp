@@ -255,6 +255,79 @@ TEST_F(Limits, DescriptorsThatNobodyTakesStayChargedToTheirReceiver) {
   EXPECT_TRUE(as_uid(kStranger, [&] { return eventually([&] { return logs_in(keyd, "alice", "right"); }); }));
 }
 
+TEST_F(Limits, TablesThatNobodyTakesAreAShareOfWhatCanBeOnItsWay) {
+  // The connections stay open: what fills is the room for descriptors on their way, which the kernel counts
+  // against keyd.
+  PrivateKeyd keyd("[daemon]\ntier = \"pidfd\"\n");
+  keyd.start_under({"/usr/bin/prlimit", "--nofile=256:256"});
+  start(keyd);
+  ASSERT_TRUE(as_uid(kStranger, [&] {
+    for (int round = 0; round < 3; ++round) {
+      std::vector<std::unique_ptr<RawClient>> hoard;
+      const auto asks = [&] {
+        hoard.push_back(std::make_unique<RawClient>(keyd.runtime_dir()));
+        wire::ClientPacket request;
+        request.mutable_table();
+        hoard.back()->send(std::move(request));
+        pollfd answered{hoard.back()->descriptor(), POLLIN, 0};
+        (void)::poll(&answered, 1, 2000);
+      };
+      for (int i = 0; i < 40; ++i) asks();
+      int given = 0, busy = 0;
+      for (const auto& raw : hoard) {
+        const auto answer = raw->receive_message(2);
+        given += answer.has_table();
+        busy += answer.refused().code() == wire::REFUSAL_BUSY;
+      }
+      // 32 for all, of which an eighth is kept for who has none yet.
+      if (given != 28 || busy != 12) return false;
+      // Received, its connections still open: soon there is room again.
+      if (!eventually([&] {
+            asks();
+            const bool again = hoard.back()->receive_message(2).has_table();
+            hoard.pop_back();
+            return again;
+          })) {
+        return false;
+      }
+      hoard.clear();
+      ::usleep(100'000);
+    }
+    return true;
+  }));
+}
+
+TEST_F(Limits, WhoTakesNoTablesDoesNotKeepAnotherFromTheirs) {
+  PrivateKeyd keyd("[daemon]\ntier = \"pidfd\"\n");
+  keyd.start_under({"/usr/bin/prlimit", "--nofile=256:256"});
+  start(keyd);
+  Forked hoarder([&](Forked::Child& child) {
+    if (::setresgid(kStranger, kStranger, kStranger) != 0 ||
+        ::setresuid(kStranger, kStranger, kStranger) != 0)
+      return 99;
+    std::vector<std::unique_ptr<RawClient>> hoard;
+    for (int i = 0; i < 40; ++i) {
+      hoard.push_back(std::make_unique<RawClient>(keyd.runtime_dir()));
+      wire::ClientPacket request;
+      request.mutable_table();
+      hoard.back()->send(std::move(request));
+      pollfd answered{hoard.back()->descriptor(), POLLIN, 0};
+      (void)::poll(&answered, 1, 2000);
+    }
+    child.say("holds");
+    child.hear();
+    return 0;
+  });
+  ASSERT_EQ(hoarder.hear(), "holds");
+  EXPECT_TRUE(as_uid(kUser, [&] {
+    RawClient raw(keyd.runtime_dir());
+    wire::ClientPacket request;
+    request.mutable_table();
+    raw.send(std::move(request));
+    return raw.receive_message().has_table();
+  }));
+}
+
 // ---- shares
 
 TEST_F(Limits, OneUidsConnectionsLeaveRoomForAnothers) {

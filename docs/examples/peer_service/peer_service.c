@@ -31,16 +31,19 @@ static int failed(const char* doing) {
 }
 
 /* Everything but KEYCLIENT_OK is a refusal, "cannot be told" too. Who connected is asked of the kernel; which
- * user that process has proved to be is in the table. */
-static void answer(keyclient_t* client, int peer) {
+ * user that process has proved to be is in the table. Whoever goes on to do something for the peer checks it
+ * again before each thing that it does: that costs hardly anything. */
+static void answer(keyclient_t* client, int socket) {
   keyclient_identity who = {.size = sizeof who};
-  const keyclient_status status = keyclient_lookup_socket(client, peer, &who);
-  if (status == KEYCLIENT_OK) {
-    dprintf(peer, "hello, %s (process %u, on exec revoked %s)\n", who.user, who.pid,
-            who.on_exec == KEYCLIENT_SYNCHRONOUS ? "at once" : "a moment later");
-  } else {
-    dprintf(peer, "refused: %s\n", keyclient_error());
+  keyclient_peer_t* peer = NULL;
+  if (keyclient_identify(client, socket, &peer, &who) != KEYCLIENT_OK) {
+    dprintf(socket, "refused: %s\n", keyclient_error());
+    return;
   }
+  dprintf(socket, "hello, %s (process %u, on exec revoked %s)\n", who.user, who.pid,
+          who.on_exec == KEYCLIENT_SYNCHRONOUS ? "at once" : "a moment later");
+  if (keyclient_peer_check(peer) == KEYCLIENT_OK) dprintf(socket, "what can be done for you?\n");
+  keyclient_peer_free(peer);
 }
 
 static int serve(const char* path) {

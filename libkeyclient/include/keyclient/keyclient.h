@@ -6,10 +6,11 @@
  * keyclient_close(), the process's exit, its exec (unless planned), or a change of its credentials.
  *
  * Threads: a handle may be used by several threads. Session calls on one handle run one after the other;
- *   keyclient_lookup_*() and keyclient_wait_for_change() run beside everything. Only keyclient_close() needs
- *   the handle for itself.
+ *   keyclient_lookup_*(), keyclient_identify() and keyclient_wait_for_change() run beside everything. Only
+ *   keyclient_close() needs the handle for itself, and keyclient_peer_free() its peer.
  * fork(): a child must not use its parent's handle. Session calls give KEYCLIENT_FORKED there and leave the
- *   parent's session alone; the child may open a handle of its own, and close the inherited one.
+ *   parent's session alone; the child may open a handle of its own, and close the inherited one. A
+ *   keyclient_peer_t serves both.
  * Deadlines: every call that talks to keyd takes at most the handle's timeout (default 10 s) and then gives
  *   KEYCLIENT_DEADLINE; the time a password callback takes does not count.
  * A restart of keyd: session calls give KEYCLIENT_GONE (authenticate again on the same handle); look-ups find
@@ -212,8 +213,7 @@ KEYCLIENT_API keyclient_status keyclient_lookup_pid(keyclient_t* client, uint32_
                                                     keyclient_identity* out);
 KEYCLIENT_API keyclient_status keyclient_lookup_inode(keyclient_t* client, uint64_t inode,
                                                       keyclient_identity* out);
-/* The process that connected to us on Unix socket `socket`. Also checks, on contact, that it lives and still
- * has the uid and gid of its record. */
+/* The process that connected to us on Unix socket `socket`: keyclient_identify() without the peer. */
 KEYCLIENT_API keyclient_status keyclient_lookup_socket(keyclient_t* client, int socket,
                                                        keyclient_identity* out);
 /* The calling process. */
@@ -229,14 +229,83 @@ typedef struct keyclient_table {
   int stale; /* not 0: keyd is down, nothing in the table counts */
   char tier[16];
   keyclient_revocation on_exec, on_exit, on_credentials;
-  uint64_t completed; /* exchanges that have succeeded since keyd's start */
+  uint64_t completed;    /* exchanges that have succeeded since keyd's start */
+  int kernel_keeps_down; /* not 0: the kernel itself marks the table at keyd's death, before it can be seen */
 } keyclient_table;
 KEYCLIENT_API keyclient_status keyclient_table_info(keyclient_t* client, keyclient_table* out);
 
 /* Waits until a record has come, gone, or changed its state or flags since `*seen` (0 at first), and updates
- * it. KEYCLIENT_DEADLINE after `timeout_ms`. */
+ * it. KEYCLIENT_DEADLINE after `timeout_ms`. Bound the wait: a keyd that was killed changes nothing more. */
 KEYCLIENT_API keyclient_status keyclient_wait_for_change(keyclient_t* client, uint64_t* seen,
                                                          uint32_t timeout_ms);
+
+/* ---- the peer of a socket, and whether it still is who it was */
+
+/* A process at the other end of a Unix socket in which somebody was found authenticated. Holds its pidfd (one
+ * descriptor), and the place of its record. It outlives the keyclient_t that it was made with. */
+typedef struct keyclient_peer keyclient_peer_t;
+
+/* Who is authenticated in the process that connected to us on `socket`. Statuses as of keyclient_lookup_*();
+ * only with KEYCLIENT_OK is there a *peer, the caller's to be freed, and NULL otherwise.
+ *
+ * The process is the one that the kernel noted: for an accepted socket, whoever called connect(); for a
+ * connecting one, whoever called listen() last; for a socketpair, whoever made it. Others may hold the same
+ * socket: children, or whom it was passed to. Who must know the sender of each message asks for its SCM_PIDFD
+ * beside this. Nothing is concluded from a process that has exited.
+ *
+ * Where `on_credentials` is not KEYCLIENT_SYNCHRONOUS, the kernel is asked after the look-up whether the process
+ * has the uid and gid of its record; KEYCLIENT_UNKNOWN when it has others, or they cannot be told from here: in
+ * another user namespace than keyd's, or with a peer in a foreign pid namespace. Where `on_exit` is not, it is
+ * asked whether the process lives.
+ *
+ * What KEYCLIENT_OK, here or of keyclient_peer_check(), lets its caller conclude, by the strength in *out:
+ *   on_exec, on_exit, on_credentials = KEYCLIENT_SYNCHRONOUS: no such call had returned since the user proved
+ *     the password, up to the moment of the answer;
+ *   KEYCLIENT_ASYNCHRONOUS: none had returned but within the last moments, while keyd is not stopped;
+ *   KEYCLIENT_ON_CONTACT: of credentials: they are those of the record now, what they were meanwhile nobody
+ *     says. Of the rest: as far as the process has spoken to keyd since;
+ *   KEYCLIENT_COOPERATIVE: as far as the process keeps its connection to keyd close-on-exec, as libkeyclient
+ *     does;
+ *   KEYCLIENT_NEVER: nothing.
+ * Never more: the next moment may change it. */
+KEYCLIENT_API keyclient_status keyclient_identify(keyclient_t* client, int socket, keyclient_peer_t** peer,
+                                                  keyclient_identity* out);
+
+/* Is the same user, without a break, authenticated in the same process, which executes the same program?
+ * KEYCLIENT_OK: yes. A renewal by the same user changes nothing, it may move `expires`, `session_id` and
+ *   `suite`; nor does a planned exec that has not begun.
+ * KEYCLIENT_GONE: no. It ended, expired, exited, changed its ids, or executes another program, a planned exec
+ *   included; or keyd has stopped. It stays so: keyclient_identify() the socket anew to know who is there now.
+ * KEYCLIENT_UNKNOWN: it cannot be told: keyd does not move, or the process cannot be asked. Refuse; later it may
+ *   be told again.
+ * Costs two loads and the clock, no system call, where exit and credentials are SYNCHRONOUS; PIDFD_GET_INFO more
+ * where credentials are not, and poll where exit is not. */
+KEYCLIENT_API keyclient_status keyclient_peer_check(keyclient_peer_t* peer);
+
+/* The same by what is in the table alone, never a system call: for the inner loop of who calls
+ * keyclient_peer_check() at other times. It leaves out
+ *   - what is known on contact only: a change of ids where on_credentials is KEYCLIENT_ON_CONTACT, and what keyd
+ *     has not noticed yet where they are ASYNCHRONOUS;
+ *   - the clock's word on the end of the session's lifetime: that is seen when keyd has written it down, within
+ *     a second, or not at all while keyd is stopped.
+ * Costs one load of the record's word and one of whether keyd lives, where the kernel tells its death in the
+ * table (keyclient_table.kernel_keeps_down); elsewhere the clock too, because a keyd that is killed is noticed by
+ * its missing heartbeat, within three seconds. */
+KEYCLIENT_API keyclient_status keyclient_peer_glance(const keyclient_peer_t* peer);
+
+/* Sleeps until keyclient_peer_check() would not give KEYCLIENT_OK, and gives what it would. KEYCLIENT_DEADLINE:
+ * it still would after `timeout_ms`. What keyd writes or announces wakes at once; the rest is looked for ten
+ * times a second. */
+KEYCLIENT_API keyclient_status keyclient_peer_wait(keyclient_peer_t* peer, uint32_t timeout_ms);
+
+/* The peer's pidfd, for poll, select or epoll: readable once the process has exited. Stays the peer's; do not
+ * close it. There is no descriptor that tells the other endings: none could without a thread, or without keyd
+ * keeping a connection for every watcher. An event loop calls keyclient_peer_glance() or _check() before it acts
+ * for the peer, which costs less than a wake-up, and where it holds what must be let go of soon, from a timer. */
+KEYCLIENT_API int keyclient_peer_descriptor(const keyclient_peer_t* peer);
+
+/* NULL is fine. */
+KEYCLIENT_API void keyclient_peer_free(keyclient_peer_t* peer);
 
 /* ---- planned exec */
 

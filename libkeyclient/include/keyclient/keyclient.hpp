@@ -30,6 +30,47 @@ inline void check(keyclient_status status) {
 
 using Identity = keyclient_identity;
 
+// The process at the other end of a socket (keyclient_peer_t). Its calls return what they find out: no other
+// status than these is thrown.
+class Peer {
+ public:
+  enum class Standing {
+    kStands,   // the same user, process and program as when it was identified
+    kGone,     // not any more, for good: identify the socket again
+    kUnknown,  // cannot be told now: refuse
+  };
+  Standing check() { return standing(keyclient_peer_check(get())); }
+  // Never a system call; leaves out what the header says.
+  Standing glance() const { return standing(keyclient_peer_glance(get())); }
+  // kStands when the time ran out.
+  Standing wait(std::uint32_t timeout_ms) {
+    const keyclient_status status = keyclient_peer_wait(get(), timeout_ms);
+    return status == KEYCLIENT_DEADLINE ? Standing::kStands : standing(status);
+  }
+  // Readable once the process has exited.
+  int descriptor() const noexcept { return keyclient_peer_descriptor(get()); }
+  keyclient_peer_t* get() const noexcept { return handle_.get(); }
+
+ private:
+  friend class Client;
+  explicit Peer(keyclient_peer_t* raw) : handle_(raw) {}
+  static Standing standing(keyclient_status status) {
+    if (status == KEYCLIENT_GONE) return Standing::kGone;
+    if (status == KEYCLIENT_UNKNOWN) return Standing::kUnknown;
+    keyclient::check(status);
+    return Standing::kStands;
+  }
+  struct Free {
+    void operator()(keyclient_peer_t* peer) const { keyclient_peer_free(peer); }
+  };
+  std::unique_ptr<keyclient_peer_t, Free> handle_;
+};
+
+struct Identified {
+  Peer peer;
+  Identity who;
+};
+
 class Client {
  public:
   // Connects to the keyd of `runtime_dir` (empty: the default one).
@@ -86,6 +127,15 @@ class Client {
   std::optional<Identity> lookup_pid(std::uint32_t pid) { return found(&keyclient_lookup_pid, pid); }
   std::optional<Identity> lookup_inode(std::uint64_t inode) { return found(&keyclient_lookup_inode, inode); }
   std::optional<Identity> lookup_socket(int socket) { return found(&keyclient_lookup_socket, socket); }
+  std::optional<Identified> identify(int socket) {
+    Identity who{};
+    who.size = sizeof who;
+    keyclient_peer_t* raw = nullptr;
+    const keyclient_status status = keyclient_identify(get(), socket, &raw, &who);
+    if (status == KEYCLIENT_NOT_AUTHENTICATED) return std::nullopt;
+    keyclient::check(status);
+    return Identified{Peer(raw), who};
+  }
   std::optional<Identity> whoami() {
     Identity who{};
     who.size = sizeof who;

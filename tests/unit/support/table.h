@@ -17,13 +17,20 @@ namespace keyd::test {
 class Table {
  public:
   explicit Table(std::uint32_t capacity = 64, table::Tier tier = table::Tier::kWatch)
-      : memory_(make(capacity)), base_(memory_->data()), writer_(std::move(memory_), capacity, tier, 4242) {
+      : memory_(make(capacity)),
+        base_(memory_->data()),
+        writer_(std::move(memory_), table::TableBell::create().value(), capacity, tier, 4242) {
     writer_.heartbeat();
   }
 
   table::TableWriter& writer() { return writer_; }
   [[nodiscard]] table::TableReader reader() const {
     auto mapped = table::TableReader::map(writer_.reader_descriptor(), writer_.size());
+    if (!mapped) std::abort();
+    return std::move(*mapped);
+  }
+  [[nodiscard]] table::BellListener bell() const {
+    auto mapped = table::BellListener::map(writer_.bell_descriptor());
     if (!mapped) std::abort();
     return std::move(*mapped);
   }

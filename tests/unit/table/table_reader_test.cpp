@@ -219,56 +219,11 @@ TEST(TableReader, TakesNothingForTrueOnceMarkedDown) {
 TEST(TableReader, TakesNothingForTrueBeforeTheFirstHeartbeat) {
   auto memory = SealedMemfd::create(table_size(16));
   ASSERT_TRUE(memory);
-  TableWriter writer(std::move(*memory), 16, Tier::kWatch, 1);
+  TableWriter writer(std::move(*memory), TableBell::create().value(), 16, Tier::kWatch, 1);
   ASSERT_TRUE(writer.bind(record_of(1, 2), kOwner));
   const auto reader = TableReader::map(writer.reader_descriptor(), writer.size());
   ASSERT_TRUE(reader);
   expect_nothing_counts(*reader);
-}
-
-// ---- waiting
-
-TEST(TableReader, WakesWhenARecordChanges) {
-  test::Table table;
-  const TableReader reader = table.reader();
-  const TaskHandle handle = table.writer().bind(record_of(1, 2), kOwner).value();
-  const std::uint64_t seen = reader.changes();
-  std::atomic<bool> woken{false};
-  std::jthread waiting([&] { woken = reader.wait_for_change(seen, 60 * kSecond); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // let it fall asleep: either way it must wake
-  ASSERT_TRUE(table.writer().transition(handle, kPending, kRevoked, 0, Reason::kExec));
-  waiting.join();
-  EXPECT_TRUE(woken);
-}
-
-TEST(TableReader, WakesInAnotherProcessWithAMappingItCannotWrite) {
-  test::Table table;
-  const TaskHandle handle = table.writer().bind(record_of(1, 2), kOwner).value();
-  test::Gate ready;
-  test::Child child([&] {
-    const TableReader reader = table.reader();
-    const std::uint64_t seen = reader.changes();
-    ready.open();
-    return reader.wait_for_change(seen, 60 * kSecond) ? 0 : 1;
-  });
-  ready.pass();
-  ASSERT_TRUE(table.writer().set_flags(handle, kPending, kChangeDue));
-  EXPECT_EQ(child.wait(), 0);
-}
-
-TEST(TableReader, ReturnsAtOnceWhenTheChangeCameBefore) {
-  test::Table table;
-  const TableReader reader = table.reader();
-  const std::uint64_t seen = reader.changes();
-  ASSERT_TRUE(table.writer().bind(record_of(1, 2), kOwner));
-  EXPECT_TRUE(reader.wait_for_change(seen, 0));
-}
-
-TEST(TableReader, GivesUpWhenTheTimeIsOver) {
-  test::Table table;
-  const TableReader reader = table.reader();
-  EXPECT_FALSE(reader.wait_for_change(reader.changes(), 0));
-  EXPECT_FALSE(reader.wait_for_change(reader.changes(), 5 * kMillisecond));
 }
 
 // ---- a writer in the middle of a record

@@ -235,7 +235,7 @@ TEST(TableWriterDeathTest, AbortsOnMemoryThatIsTooSmall) {
   EXPECT_DEATH(
       {
         auto memory = SealedMemfd::create(table_size(32) - 1);
-        const TableWriter writer(std::move(*memory), 32, Tier::kWatch, 1);
+        const TableWriter writer(std::move(*memory), TableBell::create().value(), 32, Tier::kWatch, 1);
       },
       "");
 }

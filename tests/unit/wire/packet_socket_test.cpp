@@ -166,7 +166,19 @@ TEST_F(PacketSocket, DeliversADescriptorCloseOnExec) {
   EXPECT_EQ(::fcntl(got.descriptor.get(), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 }
 
-TEST_F(PacketSocket, KeepsTheFirstOfManyDescriptorsAndClosesTheOthers) {
+TEST_F(PacketSocket, DeliversTwoDescriptorsInTheirOrder) {
+  const UniqueFd file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+  const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(send_packet(left_.get(), Bytes(1), {file.get(), null.get()}));
+  const Received got = receive();
+  ASSERT_TRUE(got.descriptor.valid() && got.second_descriptor.valid());
+  EXPECT_TRUE(same_file(got.descriptor.get(), file.get()));
+  EXPECT_TRUE(same_file(got.second_descriptor.get(), null.get()));
+  EXPECT_EQ(::fcntl(got.second_descriptor.get(), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+  EXPECT_EQ(Enclosed(-1, null.get()).count(), 0u) << "a second one goes only behind a first";
+}
+
+TEST_F(PacketSocket, KeepsTheFirstTwoOfManyDescriptorsAndClosesTheOthers) {
   const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   for (const std::size_t count : {2u, 4u, 7u, 30u, 253u}) {
     const std::size_t before = testing::descriptors_of();
@@ -176,7 +188,7 @@ TEST_F(PacketSocket, KeepsTheFirstOfManyDescriptorsAndClosesTheOthers) {
       EXPECT_EQ(got.outcome, ReceiveOutcome::kPacket);
       ASSERT_TRUE(got.descriptor.valid());
       EXPECT_TRUE(same_file(got.descriptor.get(), null.get()));
-      EXPECT_EQ(testing::descriptors_of(), before + 1) << count;
+      EXPECT_EQ(testing::descriptors_of(), before + 2) << count;
     }
     EXPECT_EQ(testing::descriptors_of(), before) << count;
   }
@@ -195,7 +207,8 @@ TEST_F(PacketSocket, LeaksNothingWhenDescriptorsComeBesideMarks) {
       // Many of them crowd the pidfd out of the control buffer. Such a packet is of an unknown sender, no
       // worse.
       EXPECT_TRUE(got.sender.pidfd.valid() || count > 4) << count;
-      EXPECT_EQ(testing::descriptors_of(), before + 1 + (got.sender.pidfd.valid() ? 1 : 0)) << count;
+      EXPECT_EQ(testing::descriptors_of(), before + (count == 1 ? 1 : 2) + (got.sender.pidfd.valid() ? 1 : 0))
+          << count;
     }
     EXPECT_EQ(testing::descriptors_of(), before) << count;
   }
