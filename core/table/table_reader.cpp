@@ -26,6 +26,14 @@ constexpr std::size_t kLargestTable = std::size_t{1} << 30;  // octets; ~5 milli
 // and a planned exec counts once it has begun.
 constexpr std::uint64_t kMayChange = StateWord{TaskState::kNone, kPublicFlags, 0, 0}.pack();
 constexpr std::uint64_t sighted_part(std::uint64_t word) { return word & ~kMayChange; }
+
+// The kernel notes an end and sets REVOKED in one step. A word that says COMPLETE beside such a note is nobody's
+// that we know, and no answer to rely on.
+constexpr std::uint8_t kEndings = kEndedByExec | kEndedByExit | kEndedByCredentials;
+bool is_complete(std::uint64_t word) {
+  const StateWord now = StateWord::unpack(word);
+  return now.state == TaskState::kComplete && (now.flags & kEndings) == 0;
+}
 }  // namespace
 
 Result<TableReader> TableReader::map(int descriptor, std::size_t size) {
@@ -102,6 +110,7 @@ LookupOutcome TableReader::copy(std::size_t slot_number, TaskView& out, Sighting
     if (stale_at(now)) return LookupOutcome::kStale;
     if (out.word.state == TaskState::kNone || (out.word.flags & kEndedByExit) != 0)
       return LookupOutcome::kAbsent;
+    if ((out.word.flags & kEndings) != 0) out.word.state = TaskState::kRevoked;
     if ((out.word.flags & kEndedByExec) != 0) out.record.reason = Reason::kExec;
     if ((out.word.flags & kEndedByCredentials) != 0) out.record.reason = Reason::kCredentialsChanged;
     if (seen != nullptr) {
@@ -170,8 +179,7 @@ Standing standing_of(std::uint64_t word, const Sighting& seen) {
 
 // The word first, then whether keyd lives: when it lives after the word was read, the word counted then.
 Standing TableReader::glance(const Sighting& seen) const {
-  if (seen.slot >= capacity_ || StateWord::unpack(seen.word).state != TaskState::kComplete)
-    return Standing::kEnded;
+  if (seen.slot >= capacity_ || !is_complete(seen.word)) return Standing::kEnded;
   const Standing standing = standing_of(arrays_.slots[seen.slot].word.load(std::memory_order_acquire), seen);
   if (arrays_.header->down.load(std::memory_order_acquire) != 0) return Standing::kDown;
   if (standing != Standing::kStands || kernel_keeps_down_) return standing;
@@ -179,8 +187,7 @@ Standing TableReader::glance(const Sighting& seen) const {
 }
 
 Standing TableReader::look_again(const Sighting& seen) const {
-  if (seen.slot >= capacity_ || StateWord::unpack(seen.word).state != TaskState::kComplete)
-    return Standing::kEnded;
+  if (seen.slot >= capacity_ || !is_complete(seen.word)) return Standing::kEnded;
   const Standing standing = standing_of(arrays_.slots[seen.slot].word.load(std::memory_order_acquire), seen);
   if (arrays_.header->down.load(std::memory_order_acquire) != 0) return Standing::kDown;
   if (standing != Standing::kStands) return standing;

@@ -1,5 +1,7 @@
-// Who is at the other end of a socket, and what a look-up costs while keyd is stopped: through libkeyclient,
-// as a service does it, beside the system calls that name the peer.
+// Who is at the other end of a socket, whether it still is, and what a look-up costs while keyd is stopped:
+// through libkeyclient, as a service does it, beside the system calls that name the peer. In each tier, for they
+// differ in what has to be asked; the reference is measured with the same keyd, because one that watches every
+// system call makes every system call dearer.
 #include <benchmark/benchmark.h>
 #include <keyclient/keyclient.h>
 #include <sys/socket.h>
@@ -8,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <thread>
@@ -25,13 +28,15 @@ namespace {
 
 // A keyd, an authenticated process that has connected to a service's socket, and the service's handle.
 struct Scene {
-  std::unique_ptr<testing::PrivateKeyd> keyd = started_keyd();
+  std::string configuration;
+  std::unique_ptr<testing::PrivateKeyd> keyd;
   UniqueFd accepted;
   std::unique_ptr<testing::Forked> process;
   keyclient_t* client = nullptr;
   keyclient_identity who{};
 
-  Scene() {
+  explicit Scene(const std::string& of_configuration)
+      : configuration(of_configuration), keyd(started_keyd(configuration)) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     (keyd->directory() + "/service.sock").copy(address.sun_path, sizeof address.sun_path - 1);
@@ -64,22 +69,72 @@ struct Scene {
   ~Scene() { keyclient_close(client); }
 };
 
-Scene& scene() {
-  static Scene the_scene;
-  return the_scene;
+constexpr const char* kPidfd = "[daemon]\ntier = \"pidfd\"\n";
+constexpr const char* kKernel = "[daemon]\ntier = \"kernel\"\n";
+constexpr const char* kEverySyscall = "[daemon]\ntier = \"kernel\"\ncredentials = \"every-syscall\"\n";
+
+// One at a time: see above.
+Scene& scene(const std::string& configuration = kPidfd) {
+  static std::unique_ptr<Scene> the_scene;
+  if (the_scene == nullptr || the_scene->configuration != configuration) {
+    the_scene.reset();
+    the_scene = std::make_unique<Scene>(configuration);
+  }
+  return *the_scene;
 }
 
-void PeerBySocket(benchmark::State& state) {
-  Scene& s = scene();
+void PeerBySocket(benchmark::State& state, const char* tier) {
+  Scene& s = scene(tier);
   for (auto _ : state) {
     if (keyclient_lookup_socket(s.client, s.accepted.get(), &s.who) != KEYCLIENT_OK)
       return state.SkipWithError(keyclient_error());
   }
 }
 
+// With the peer made and freed: the same system calls, and its memory.
+void Identify(benchmark::State& state, const char* tier) {
+  Scene& s = scene(tier);
+  for (auto _ : state) {
+    keyclient_peer_t* peer = nullptr;
+    if (keyclient_identify(s.client, s.accepted.get(), &peer, &s.who) != KEYCLIENT_OK)
+      return state.SkipWithError(keyclient_error());
+    keyclient_peer_free(peer);
+  }
+}
+
+void look_again(benchmark::State& state, const char* tier, keyclient_status (*look)(keyclient_peer_t*)) {
+  Scene& s = scene(tier);
+  keyclient_peer_t* peer = nullptr;
+  if (keyclient_identify(s.client, s.accepted.get(), &peer, &s.who) != KEYCLIENT_OK)
+    return state.SkipWithError(keyclient_error());
+  for (auto _ : state) {
+    if (look(peer) != KEYCLIENT_OK) {
+      state.SkipWithError(keyclient_error());
+      break;
+    }
+  }
+  keyclient_peer_free(peer);
+}
+void PeerCheck(benchmark::State& state, const char* tier) { look_again(state, tier, keyclient_peer_check); }
+void PeerGlance(benchmark::State& state, const char* tier) {
+  look_again(state, tier, [](keyclient_peer_t* peer) { return keyclient_peer_glance(peer); });
+}
+
+// What a check cannot do without: the two loads, and the clock.
+void BareLoads(benchmark::State& state) {
+  static std::atomic<std::uint64_t> word{1}, down{0};
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(word.load(std::memory_order_acquire));
+    benchmark::DoNotOptimize(down.load(std::memory_order_acquire));
+  }
+}
+void BootClock(benchmark::State& state) {
+  for (auto _ : state) benchmark::DoNotOptimize(boot_now());
+}
+
 // The least that names a peer for good.
-void KernelPart(benchmark::State& state) {
-  const int socket = scene().accepted.get();
+void KernelPart(benchmark::State& state, const char* tier) {
+  const int socket = scene(tier).accepted.get();
   for (auto _ : state) {
     int pidfd = -1;
     socklen_t size = sizeof pidfd;
@@ -123,8 +178,17 @@ void ByPidWhileKeydIsStopped(benchmark::State& state) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
 }
 
-BENCHMARK(PeerBySocket);
-BENCHMARK(KernelPart);
+#define IN_EACH_TIER(function)                  \
+  BENCHMARK_CAPTURE(function, pidfd, kPidfd);   \
+  BENCHMARK_CAPTURE(function, kernel, kKernel); \
+  BENCHMARK_CAPTURE(function, every_syscall, kEverySyscall)
+IN_EACH_TIER(PeerBySocket);
+IN_EACH_TIER(Identify);
+IN_EACH_TIER(KernelPart);
+IN_EACH_TIER(PeerCheck);
+IN_EACH_TIER(PeerGlance);
+BENCHMARK(BareLoads);
+BENCHMARK(BootClock);
 BENCHMARK(ByPid);
 BENCHMARK(ByPidWhileKeydIsStopped);
 

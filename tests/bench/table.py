@@ -80,7 +80,11 @@ def rows():
     yield Row("look-up whose writer was killed in the middle", field("FindBusy"), None, "ns", 1000)
     yield Row("look-up while keyd is stopped", field("ByPidWhileKeydIsStopped"), None, "ns", 1000)
     yield Row("the same, p99", field("ByPidWhileKeydIsStopped", "p99_us"), None, "µs", 1)
-    yield Row("identity of a peer from its socket", field("PeerBySocket"), field("KernelPart"), "ns", 1.2)
+    for tier, said in (("every_syscall", "tier kernel, ids watched"), ("kernel", "tier kernel"), ("pidfd", "tier pidfd")):
+        of = lambda name, t=tier: field(f"{name}/{t}")
+        yield Row(f"identity of a peer from its socket, {said}", of("Identify"), of("KernelPart"), "ns", 1.2)
+        yield Row(f"check of a peer, {said}", of("PeerCheck"), lambda r: r("BareLoads") + r("BootClock"), "ns", 2)
+        yield Row(f"glance at a peer, {said}", of("PeerGlance"), None, "ns", 60 if tier == "pidfd" else 10)
     yield Row("shared memory of a process", field("TableOctets", "octets_each"), None, "octets", 256)
     yield "the exchange"
     echo = field("EchoRoundTrip", "cpu_us")

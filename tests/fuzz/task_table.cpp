@@ -36,6 +36,41 @@ void look_around(const table::TableReader& reader) {
   (void)reader.changes();
 }
 
+// A handle made from what was found stands as long as its word does, and not a bit longer; one from anywhere
+// leads nowhere outside.
+void look_again(const table::TableReader& reader, int memfd, std::uint64_t noise) {
+  const table::Sighting anywhere{static_cast<std::uint32_t>(noise), noise, noise};
+  if (reader.look_again(anywhere) == table::Standing::kStands) must(anywhere.slot < reader.header().capacity);
+  (void)reader.glance(anywhere);
+  (void)reader.expiry_of(anywhere);
+  reader.for_each([&](const table::TaskView& there) {
+    table::TaskView found;
+    table::Sighting seen;
+    if (reader.find_by_inode(there.record.inode, found, seen) != table::LookupOutcome::kFound) return;
+    must(seen.slot < reader.header().capacity);
+    const bool complete = found.word.state == table::TaskState::kComplete;
+    if (complete) {
+      must(reader.look_again(seen) == table::Standing::kStands);
+      must(reader.glance(seen) == table::Standing::kStands);
+      must(reader.expiry_of(seen) == found.record.expires);
+    } else {
+      must(reader.look_again(seen) != table::Standing::kStands);
+    }
+    if (!complete) return;
+    const auto at = static_cast<off_t>(table::kHeaderSize + std::size_t{16} * reader.header().capacity +
+                                       seen.slot * sizeof(table::TaskSlot));
+    std::uint64_t word = 0;
+    must(::pread(memfd, &word, sizeof word, at) == sizeof word);
+    const unsigned bit = (noise + seen.slot * 7) % 64;  // another one for each record
+    const std::uint64_t other = word ^ std::uint64_t{1} << bit;
+    must(::pwrite(memfd, &other, sizeof other, at) == sizeof other);
+    const bool may_change = bit >= 8 && bit < 16 && (table::kPublicFlags >> (bit - 8) & 1) != 0;
+    must((reader.glance(seen) == table::Standing::kStands) == may_change);
+    must((reader.look_again(seen) == table::Standing::kStands) == may_change);
+    must(::pwrite(memfd, &word, sizeof word, at) == sizeof word);
+  });
+}
+
 }  // namespace
 }  // namespace keyd::fuzz
 
@@ -66,5 +101,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!reader) return 0;
   must(more == 0 && table::table_size(reader->header().capacity) <= buffer.size());
   look_around(*reader);
+  std::uint64_t noise = 0;  // the last slot's last words: plan_deadline is nobody's here
+  std::memcpy(&noise, buffer.data() + buffer.size() - sizeof noise, sizeof noise);
+  look_again(*reader, memfd->get(), noise);
   return 0;
 }

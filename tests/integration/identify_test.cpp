@@ -14,7 +14,6 @@
 
 #include "core/base/clock.h"
 #include "core/kernel/pidfd.h"
-#include "core/kernel/proc_connector.h"
 #include "tests/support/descriptors.h"
 #include "tests/support/eventually.h"
 #include "tests/support/forked.h"
@@ -24,12 +23,18 @@
 namespace keyd::testing {
 namespace {
 
-class Identify : public ::testing::TestWithParam<std::string> {
+// A tier, and the lines of keyd.toml's [daemon] that force it.
+struct TierChoice {
+  const char* name;
+  const char* tier;
+  const char* lines;
+};
+
+class Identify : public ::testing::TestWithParam<TierChoice> {
  protected:
   void SetUp() override {
-    if (GetParam() == "watch" && !kernel::ProcConnector::open().has_value())
-      GTEST_SKIP() << "the tier watch needs the proc connector (root, initial namespaces)";
-    start("");
+    start();
+    if (IsSkipped() || HasFatalFailure()) return;
     const std::string path = keyd_->directory() + "/service.sock";
     listener_.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     address_.sun_family = AF_UNIX;
@@ -42,9 +47,13 @@ class Identify : public ::testing::TestWithParam<std::string> {
     keyclient_peer_free(peer_);
     keyclient_close(client_);
   }
-  void start(const std::string& configuration) {
-    keyd_ = std::make_unique<PrivateKeyd>("[daemon]\ntier = \"" + GetParam() + "\"\n" + configuration);
-    ASSERT_TRUE(keyd_->start()) << keyd_->log();
+  void start() {
+    keyd_ = std::make_unique<PrivateKeyd>("[daemon]\ntier = \"" + std::string(GetParam().tier) + "\"\n" +
+                                          GetParam().lines);
+    if (!keyd_->start()) {
+      if (keyd_->log().find("cannot be reached") != std::string::npos) GTEST_SKIP() << keyd_->log();
+      FAIL() << keyd_->log();
+    }
     keyd_->enrol("alice", "right");
     open_client();
   }
@@ -100,7 +109,7 @@ TEST_P(Identify, SaysWhoAndGivesAPeerThatStands) {
   ASSERT_NE(peer_, nullptr);
   EXPECT_STREQ(who_.user, "alice");
   EXPECT_EQ(who_.pid, static_cast<std::uint32_t>(process->pid()));
-  EXPECT_EQ(who_.tier, GetParam());
+  EXPECT_STREQ(who_.tier, GetParam().tier);
   // The strength is what the table says.
   keyclient_table table{};
   table.size = sizeof table;
@@ -206,6 +215,8 @@ TEST_P(Identify, TheCheckSeesAnExitBeforeKeydDoes) {
   ASSERT_EQ(::kill(keyd_->pid(), SIGSTOP), 0);
   process->kill();  // and reaped
   EXPECT_EQ(keyclient_peer_check(peer_), KEYCLIENT_GONE) << keyclient_error();
+  EXPECT_EQ(keyclient_peer_glance(peer_),
+            who_.on_exit == KEYCLIENT_SYNCHRONOUS ? KEYCLIENT_GONE : KEYCLIENT_OK);
   EXPECT_EQ(keyclient_lookup_socket(client_, accepted_.get(), &who_), KEYCLIENT_NOT_AUTHENTICATED);
   ASSERT_EQ(::kill(keyd_->pid(), SIGCONT), 0);
 }
@@ -241,8 +252,32 @@ TEST_P(Identify, TheCheckSeesAChangeOfIdsBeforeKeydDoes) {
     process->say("change");
     EXPECT_EQ(process->hear(), "changed");
     EXPECT_EQ(keyclient_peer_check(peer_), KEYCLIENT_GONE) << keyclient_error();
+    EXPECT_EQ(keyclient_peer_glance(peer_),
+              who_.on_credentials == KEYCLIENT_SYNCHRONOUS ? KEYCLIENT_GONE : KEYCLIENT_OK);
     ASSERT_EQ(::kill(keyd_->pid(), SIGCONT), 0);
   }
+}
+
+TEST_P(Identify, AnExecIsSeenAsSoonAsTheStrengthSays) {
+  const auto process = authenticated([](Forked::Child& child, RawClient& raw) {
+    // Its connection stays open: where only that is heard, nothing is.
+    ::fcntl(raw.descriptor(), F_SETFD, 0);
+    child.say("now");
+    ::execl("/bin/sleep", "sleep", "30", nullptr);
+    return 1;
+  });
+  ASSERT_EQ(identify(), KEYCLIENT_OK);
+  const keyclient_revocation strength = who_.on_exec;
+  if (strength == KEYCLIENT_SYNCHRONOUS) ::kill(keyd_->pid(), SIGSTOP);
+  process->say("exec");
+  ASSERT_EQ(process->hear(), "now");
+  if (strength == KEYCLIENT_COOPERATIVE) {
+    EXPECT_EQ(keyclient_peer_wait(peer_, 300), KEYCLIENT_DEADLINE) << "it did not co-operate";
+    return;
+  }
+  EXPECT_EQ(keyclient_peer_wait(peer_, 10'000), KEYCLIENT_GONE);
+  EXPECT_EQ(keyclient_peer_glance(peer_), KEYCLIENT_GONE);
+  (void)::kill(keyd_->pid(), SIGCONT);
 }
 
 TEST_P(Identify, IsGoneWhenTheSessionEndsAndAnotherOfTheSameUserDoesNotBringItBack) {
@@ -480,16 +515,23 @@ TEST_P(Identify, TheFaceForCxxSaysTheSame) {
   EXPECT_THROW((void)client.identify(-1), ::keyclient::Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(Tiers, Identify, ::testing::Values("pidfd", "watch"),
-                         [](const auto& tier) { return tier.param; });
+INSTANTIATE_TEST_SUITE_P(Tiers, Identify,
+                         ::testing::Values(TierChoice{"pidfd", "pidfd", ""}, TierChoice{"watch", "watch", ""},
+                                           TierChoice{"kernel", "kernel", ""},
+                                           TierChoice{"kernel_every_syscall", "kernel",
+                                                      "credentials = \"every-syscall\"\n"}),
+                         [](const auto& tier) { return std::string(tier.param.name); });
 
 // ---- a planned exec
 
-TEST(IdentifyPlannedExec, AnAnnouncedOneEndsItWhenItHappensAndNotBefore) {
-  if (!kernel::ProcConnector::open().has_value())
-    GTEST_SKIP() << "the tier watch needs the proc connector (root, initial namespaces)";
-  PrivateKeyd keyd("[daemon]\ntier = \"watch\"\n");
-  ASSERT_TRUE(keyd.start());
+class IdentifyPlannedExec : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(IdentifyPlannedExec, EndsThePeerWhenItHappensAndNotBefore) {
+  PrivateKeyd keyd("[daemon]\ntier = \"" + std::string(GetParam()) + "\"\n");
+  if (!keyd.start()) {
+    if (keyd.log().find("cannot be reached") != std::string::npos) GTEST_SKIP() << keyd.log();
+    FAIL() << keyd.log();
+  }
   keyd.enrol("alice", "right");
   const std::string path = keyd.directory() + "/service.sock";
   const UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -530,6 +572,9 @@ TEST(IdentifyPlannedExec, AnAnnouncedOneEndsItWhenItHappensAndNotBefore) {
   EXPECT_EQ(after->peer.check(), ::keyclient::Peer::Standing::kStands);
   EXPECT_EQ(before->peer.check(), ::keyclient::Peer::Standing::kGone);
 }
+
+INSTANTIATE_TEST_SUITE_P(Tiers, IdentifyPlannedExec, ::testing::Values("watch", "kernel"),
+                         [](const auto& tier) { return std::string(tier.param); });
 
 }  // namespace
 }  // namespace keyd::testing

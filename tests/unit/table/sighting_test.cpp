@@ -126,6 +126,18 @@ TEST_F(Sighted, OfWhatWasNotCompleteNeverStands) {
   EXPECT_EQ(reader_.expiry_of(seen_), 0u);
 }
 
+TEST_F(Sighted, IsNotCompleteBesideANoteThatItHasEnded) {
+  for (const std::uint8_t flag : {kEndedByExec, kEndedByCredentials}) {
+    complete();
+    set_flag(flag);
+    TaskView view;
+    ASSERT_EQ(reader_.find_by_inode(1, view, seen_), LookupOutcome::kFound);
+    EXPECT_EQ(view.word.state, kRevoked);
+    expect(Standing::kEnded);
+    table_.writer().free(handle_);
+  }
+}
+
 TEST_F(Sighted, ExpiresByTheClockWhateverKeydHasWritten) {
   complete(boot_now() + 3 * kMillisecond);
   while (reader_.look_again(seen_) == Standing::kStands) {
