@@ -131,6 +131,20 @@ const Lookup kLookups[] = {
       return status;
     },
     [](keyclient_t* client) {
+      std::array<int, 2> pair{};
+      if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) return KEYCLIENT_OK;
+      keyclient_identity out{};
+      out.size = sizeof out;
+      keyclient_peer_t* peer = nullptr;
+      auto status = keyclient_identify(client, pair[0], &peer, &out);
+      if (status == KEYCLIENT_OK) status = keyclient_peer_check(peer);
+      if (peer != nullptr) (void)keyclient_peer_glance(peer), (void)keyclient_peer_wait(peer, 1);
+      keyclient_peer_free(peer);
+      ::close(pair[0]);
+      ::close(pair[1]);
+      return status;
+    },
+    [](keyclient_t* client) {
       return keyclient_each(client, [](void*, const keyclient_identity*) {}, nullptr);
     },
     [](keyclient_t* client) {
@@ -220,6 +234,34 @@ TEST_F(HostileTable, ABellThatNeverRestsHoldsNobodyLongerThanItAsked) {
   EXPECT_GE(boot_now() - begun, 300 * kMillisecond);
   stop = true;
   vandal.join();
+  keyclient_close(client);
+}
+
+TEST_F(HostileTable, TheStrengthOfAnAnswerIsTheHeadersAndAnUnknownOneIsNone) {
+  // Whatever the tier is called.
+  auto memory = table::SealedMemfd::create(kSize);
+  ASSERT_TRUE(memory);
+  const table::Strength strength{table::Revocation::kSynchronous, static_cast<table::Revocation>(200),
+                                 table::Revocation::kCooperative};
+  table::TableWriter writer(std::move(*memory), table::TableBell::create().value(), kCapacity,
+                            table::Tier::kPidfd, 4242, strength);
+  table::TaskRecord record;
+  record.inode = 1;
+  record.pid = 2;
+  record.expires = ~std::uint64_t{0};
+  const auto handle = writer.bind(record, 0);
+  ASSERT_TRUE(handle);
+  ASSERT_TRUE(writer.transition(*handle, table::TaskState::kPending, table::TaskState::kComplete, 0,
+                                table::Reason::kExchange));
+  writer.heartbeat();
+  give(writer.reader_descriptor(), kSize);
+  keyclient_t* const client = open();
+  keyclient_identity who{};
+  who.size = sizeof who;
+  ASSERT_EQ(keyclient_lookup_inode(client, 1, &who), KEYCLIENT_OK) << keyclient_error();
+  EXPECT_EQ(who.on_exec, KEYCLIENT_SYNCHRONOUS);
+  EXPECT_EQ(who.on_exit, KEYCLIENT_NEVER);
+  EXPECT_EQ(who.on_credentials, KEYCLIENT_COOPERATIVE);
   keyclient_close(client);
 }
 
