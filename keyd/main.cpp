@@ -199,11 +199,11 @@ Result<Prepared> prepare(const Options& options, Config config) {
   const auto self = kernel::open_pidfd(::getpid());
   const auto inode = self ? kernel::pidfs_inode(self->get()) : std::nullopt;
   if (!inode) return fail(Code::kUnsupported, "keyd cannot name itself");
-  return Prepared{ServerParts{std::move(config), std::move(*audit), std::move(*accounts),
-                              std::move(store->users), std::move(*tries), std::move(store->sealer),
-                              std::move(*tier), std::move(*bell), *inode, *admin_group, std::move(*clients),
-                              std::move(*admins)},
-                  std::move(*runtime)};
+  return Prepared{
+      ServerParts{std::move(config), std::move(*audit), std::move(*accounts), std::move(store->users),
+                  std::move(*tries), std::move(store->sealer), std::move(*tier), std::move(*bell), *inode,
+                  *admin_group, std::move(*clients), std::move(*admins)},
+      std::move(*runtime)};
 }
 
 // SIGHUP: the configuration is read again, and the logs' files are opened anew.

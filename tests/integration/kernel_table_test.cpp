@@ -40,8 +40,8 @@ class KernelTable : public ::testing::Test {
     if (!loaded) GTEST_SKIP() << "the tier kernel cannot be reached here: " << loaded.error().message();
     memory_ = loaded->get();
     const auto self = kernel::open_pidfd(::getpid());
-    writer_ = std::make_unique<TableWriter>(std::move(*loaded), TableBell::create().value(), kCapacity, Tier::kKernel,
-                                            kernel::pidfs_inode(self->get()).value());
+    writer_ = std::make_unique<TableWriter>(std::move(*loaded), TableBell::create().value(), kCapacity,
+                                            Tier::kKernel, kernel::pidfs_inode(self->get()).value());
     reader_.emplace(TableReader::map(writer_->reader_descriptor(), writer_->size()).value());
   }
   TableArrays arrays() { return TableArrays::at(const_cast<void*>(memory_->view()), kCapacity); }

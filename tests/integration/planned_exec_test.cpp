@@ -12,8 +12,8 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/content.h"
-#include "tests/support/forked.h"
 #include "tests/support/eventually.h"
+#include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/tier_under_test.h"
 
