@@ -97,10 +97,17 @@ std::optional<double> window_of(const testing::PrivateKeyd& keyd, const table::T
   return window;
 }
 
-void Window(benchmark::State& state, const char* tier, Change change) {
+constexpr const char* kKernel = "tier = \"kernel\"";
+constexpr const char* kEverySyscall = "tier = \"kernel\"\ncredentials = \"every-syscall\"";
+constexpr const char* kWatch = "tier = \"watch\"";
+constexpr const char* kPidfd = "tier = \"pidfd\"";
+
+// `daemon`: what stands in its section of the configuration.
+void Window(benchmark::State& state, const char* daemon, Change change) {
   if (change == kSetuid && ::geteuid() != 0) return state.SkipWithError("needs root");
   pin_to(0);  // for keyd, which inherits it
-  const auto keyd = started_keyd(std::string("[daemon]\ntier = \"") + tier + "\"\n");
+  const auto keyd = started_keyd(std::string("[daemon]\n") + daemon + "\n");
+  const bool on_contact = daemon == std::string_view(kPidfd) && change == kSetuid;
   testing::RawClient raw(keyd->runtime_dir());
   wire::ClientPacket request;
   request.mutable_table();
@@ -115,7 +122,7 @@ void Window(benchmark::State& state, const char* tier, Change change) {
   for (auto _ : state) {
     std::vector<double> windows;
     int never = 0;
-    for (int i = 0; i < (change == kSetuid && *tier == 'p' ? 2 : kTries); ++i) {
+    for (int i = 0; i < (on_contact ? 2 : kTries); ++i) {
       if (const auto window = window_of(*keyd, *reader, change)) {
         windows.push_back(std::max(*window, 0.0));
       } else {
@@ -129,27 +136,43 @@ void Window(benchmark::State& state, const char* tier, Change change) {
   }
 }
 
-BENCHMARK_CAPTURE(Window, watch_exec, "watch", kExec)
+BENCHMARK_CAPTURE(Window, kernel_exec, kKernel, kExec)
     ->Iterations(1)
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(Window, watch_exit, "watch", kExit)
+BENCHMARK_CAPTURE(Window, kernel_exit, kKernel, kExit)
     ->Iterations(1)
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(Window, watch_setuid, "watch", kSetuid)
+BENCHMARK_CAPTURE(Window, kernel_setuid, kKernel, kSetuid)
     ->Iterations(1)
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(Window, pidfd_exec, "pidfd", kExec)
+BENCHMARK_CAPTURE(Window, every_syscall_setuid, kEverySyscall, kSetuid)
     ->Iterations(1)
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(Window, pidfd_exit, "pidfd", kExit)
+BENCHMARK_CAPTURE(Window, watch_exec, kWatch, kExec)
     ->Iterations(1)
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(Window, pidfd_setuid, "pidfd", kSetuid)
+BENCHMARK_CAPTURE(Window, watch_exit, kWatch, kExit)
+    ->Iterations(1)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(Window, watch_setuid, kWatch, kSetuid)
+    ->Iterations(1)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(Window, pidfd_exec, kPidfd, kExec)
+    ->Iterations(1)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(Window, pidfd_exit, kPidfd, kExit)
+    ->Iterations(1)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(Window, pidfd_setuid, kPidfd, kSetuid)
     ->Iterations(1)
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
