@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 
@@ -122,7 +123,14 @@ class Probe {
 
 }  // namespace
 
-BpfTable::~BpfTable() = default;
+// With the objects go the hooks, and readers wait for no heartbeat in this tier. Where the table does not take
+// it, our own end does it, as long as the exit hook is there.
+BpfTable::~BpfTable() {
+  if (region_.get_address() == nullptr) return;
+  table_change change{};
+  change.kind = TABLE_CHANGE_DOWN;
+  if (!apply(change)) std::abort();
+}
 
 Result<std::unique_ptr<BpfTable>> BpfTable::load(const Wish& wish) {
   libbpf_set_print(keep_complaint);

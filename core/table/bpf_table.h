@@ -23,6 +23,7 @@ class BpfTable final : public TableMemory {
   // tier cannot be reached: no such kernel, rights or build, or a system that lets everybody load programs
   // (kernel.unprivileged_bpf_disabled = 0: such a program could write the frozen array).
   [[nodiscard]] static Result<std::unique_ptr<BpfTable>> load(const Wish& wish);
+  // Marks the table down: nothing keeps it true any more.
   ~BpfTable() override;
 
   [[nodiscard]] const void* view() const override { return region_.get_address(); }

@@ -56,6 +56,12 @@ class KernelTable : public ::testing::Test {
     TaskRecord record = record_of(kernel::pidfs_inode(pidfd->get()).value(), static_cast<std::uint32_t>(pid));
     return writer_->bind(record, kOwner, ids).value();
   }
+  static kernel::TaskIds ids_of(pid_t pid) {
+    kernel::PidfdInfo info;
+    const auto pidfd = kernel::open_pidfd(pid);
+    EXPECT_EQ(kernel::query_pidfd(pidfd->get(), info), kernel::PidfdOutcome::kAlive);
+    return info.ids;
+  }
   TaskState state_of(TaskHandle handle) { return writer_->state(handle)->state; }
   // As a reader sees it; NONE when there is no record.
   TaskView seen(TaskHandle handle) {
@@ -390,6 +396,18 @@ TEST_F(KernelTable, APlanCoversNoImageThatIsMorePowerful) {
   std::filesystem::remove_all(place);
 }
 
+// Whatever ends the hooks ends the table: keyd may go by an exception, with no shut-down of its own.
+TEST_F(KernelTable, IsDownWhenItsHooksAreGone) {
+  Images process;
+  ASSERT_TRUE(process.is_at("0"));
+  const TaskHandle handle = complete(process.pid());
+  ASSERT_EQ(seen(handle).word.state, kComplete);
+  const std::uint64_t inode = writer_->record(handle)->inode;
+  writer_.reset();
+  TaskView view;
+  EXPECT_EQ(reader_->find_by_inode(inode, view), LookupOutcome::kStale);
+}
+
 TEST_F(KernelTable, TellsWhichSlotsItHasChanged) {
   Images one, two;
   ASSERT_TRUE(one.is_at("0") && two.is_at("0"));
@@ -452,10 +470,7 @@ TEST_F(WatchedCredentials, AChangeOfAnyIdEndsTheRecordWithinTheCall) {
       return 0;
     });
     ASSERT_EQ(child.hear(), "here");
-    kernel::PidfdInfo info;
-    const auto pidfd = kernel::open_pidfd(child.pid());
-    ASSERT_EQ(kernel::query_pidfd(pidfd->get(), info), kernel::PidfdOutcome::kAlive);
-    const TaskHandle handle = complete(child.pid(), info.ids);
+    const TaskHandle handle = complete(child.pid(), ids_of(child.pid()));
     EXPECT_EQ(seen(handle).word.state, kComplete);
     child.say("go");
     ASSERT_EQ(child.hear(), "changed");
