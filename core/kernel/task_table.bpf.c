@@ -186,10 +186,10 @@ static __always_inline void take_down(void) {
   if (header) store(&header->word[TASK_TABLE_DOWN], 1);
 }
 
-static __always_inline bool same_ids(const struct cred* a, const struct cred* b) {
-  return a->uid.val == b->uid.val && a->gid.val == b->gid.val && a->suid.val == b->suid.val &&
-         a->sgid.val == b->sgid.val && a->euid.val == b->euid.val && a->egid.val == b->egid.val &&
-         a->fsuid.val == b->fsuid.val && a->fsgid.val == b->fsgid.val;
+static __always_inline bool has_ids(const struct cred* cred, const struct ids* ids) {
+  return ids->of[0] == cred->uid.val && ids->of[1] == cred->gid.val && ids->of[2] == cred->suid.val &&
+         ids->of[3] == cred->sgid.val && ids->of[4] == cred->euid.val && ids->of[5] == cred->egid.val &&
+         ids->of[6] == cred->fsuid.val && ids->of[7] == cred->fsgid.val;
 }
 
 enum hook { HOOK_PREPARE_EXEC, HOOK_EXEC, HOOK_EXIT, HOOK_CREDENTIALS };
@@ -230,13 +230,16 @@ SEC("tp_btf/sched_prepare_exec")
 int BPF_PROG(on_prepare_exec, struct task_struct* task, struct linux_binprm* bprm) {
   const __u64 inode = inode_of(task);
   const __u32 slot = find(inode);
+  const struct ids* ids;
   struct line* last;
   bool as_planned = false;
   if (slot >= capacity) return 0;
   last = slot_line(slot, 2);
-  /* Before its deadline, with the same ids, no new capability, and nothing else that makes the loader wary. */
-  if (last && bpf_ktime_get_boot_ns() < load(&last->word[7]) && same_ids(bprm->cred, task->cred) &&
-      (bprm->cred->cap_permitted.val & ~task->cred->cap_permitted.val) == 0 &&
+  ids = bpf_map_lookup_elem(&keyd_ids, &slot);
+  /* Before its deadline, with the ids that the record was made for (those of the thread that executes may be
+   * others), no new capability, and nothing else that makes the loader wary. */
+  if (last && ids && bpf_ktime_get_boot_ns() < load(&last->word[7]) && has_ids(task->cred, ids) &&
+      has_ids(bprm->cred, ids) && (bprm->cred->cap_permitted.val & ~task->cred->cap_permitted.val) == 0 &&
       !BPF_CORE_READ_BITFIELD(bprm, secureexec)) {
     as_planned = true;
   }
@@ -274,11 +277,7 @@ int BPF_PROG(on_syscall_exit) {
   const struct ids* ids;
   if (slot >= capacity) return 0;
   ids = bpf_map_lookup_elem(&keyd_ids, &slot);
-  if (ids && ids->of[0] == cred->uid.val && ids->of[1] == cred->gid.val && ids->of[2] == cred->suid.val &&
-      ids->of[3] == cred->sgid.val && ids->of[4] == cred->euid.val && ids->of[5] == cred->egid.val &&
-      ids->of[6] == cred->fsuid.val && ids->of[7] == cred->fsgid.val) {
-    return 0;
-  }
+  if (ids && has_ids(cred, ids)) return 0;
   happened(inode, slot, HOOK_CREDENTIALS, false);
   return 0;
 }

@@ -386,7 +386,7 @@ TEST_F(KernelTable, APlanCoversNoImageThatIsMorePowerful) {
       return 1;
     });
     ASSERT_EQ(child.hear(), "here");
-    const TaskHandle handle = complete(child.pid());
+    const TaskHandle handle = complete(child.pid(), ids_of(child.pid()));
     ASSERT_TRUE(writer_->plan_exec(handle, boot_now() + 60 * kSecond));
     child.say("go");
     ASSERT_EQ(child.hear(), "");  // close-on-exec
@@ -406,6 +406,26 @@ TEST_F(KernelTable, IsDownWhenItsHooksAreGone) {
   writer_.reset();
   TaskView view;
   EXPECT_EQ(reader_->find_by_inode(inode, view), LookupOutcome::kStale);
+}
+
+// A thread has ids of its own (as by system calls without the C library), and the record was made for others.
+TEST_F(KernelTable, APlanCoversNoExecByAThreadWithOtherIds) {
+  Forked child([](Forked::Child& talk) {
+    talk.say("here");
+    (void)talk.hear();
+    std::thread([] {
+      if (::syscall(SYS_setresgid, 65534, 65534, 65534) != 0) return;
+      if (::syscall(SYS_setresuid, 65533, 65533, 65533) != 0) return;
+      ::execl("/bin/sleep", "sleep", "60", nullptr);
+    }).join();
+    return 1;
+  });
+  ASSERT_EQ(child.hear(), "here");
+  const TaskHandle handle = complete(child.pid(), ids_of(child.pid()));
+  ASSERT_TRUE(writer_->plan_exec(handle, boot_now() + 60 * kSecond));
+  child.say("go");
+  ASSERT_EQ(child.hear(), "");  // close-on-exec
+  EXPECT_EQ(seen(handle).word.state, kRevoked);
 }
 
 TEST_F(KernelTable, TellsWhichSlotsItHasChanged) {
