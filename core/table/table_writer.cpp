@@ -15,6 +15,7 @@ using enum TaskState;
 
 namespace {
 constexpr std::uint16_t kLastExecGeneration = 0xffff;
+constexpr int kTriesToEnd = 8;  // a plan covers one exec, which changes the word twice
 
 table_change change_of(table_change_kind kind, TaskHandle handle, StateWord word = {}) {
   table_change change{};
@@ -150,14 +151,20 @@ Result<TaskHandle> TableWriter::bind(const TaskRecord& record, std::uint64_t own
 
 bool TableWriter::transition(TaskHandle handle, TaskState from, TaskState to, std::uint8_t flags,
                              Reason reason) {
-  const auto word = state(handle);
-  if (!word || word->state != from || to == kNone || !is_legal(from, to)) return false;
-  auto explained = record(handle);
-  if (!explained) return false;
-  explained->reason = reason;
-  table_change change = change_of(TABLE_CHANGE_TRANSITION, handle, *word);
-  change.wanted = StateWord{to, flags, word->exec_generation, handle.generation}.pack();
-  return apply(change, &*explained);
+  const bool ends = to != kPending && to != kComplete;
+  for (int i = 0; i < kTriesToEnd; ++i) {
+    const auto word = state(handle);
+    auto explained = record(handle);
+    if (!word || !explained || word->state != from || to == kNone || !is_legal(from, to)) return false;
+    explained->reason = reason;
+    table_change change = change_of(TABLE_CHANGE_TRANSITION, handle, *word);
+    change.wanted = StateWord{to, flags, word->exec_generation, handle.generation}.pack();
+    if (apply(change, &*explained)) return true;
+    // An end is not to be lost to the kernel's having counted a planned exec in between. What begins to count
+    // is: it was decided for what was there before.
+    if (!ends || state(handle) == word) return false;
+  }
+  return false;
 }
 
 bool TableWriter::set_flags(TaskHandle handle, TaskState state, std::uint8_t flags) {

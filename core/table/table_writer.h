@@ -62,7 +62,8 @@ class TableWriter {
                                         const kernel::TaskIds& ids = {});
 
   // Moves a record from `from` to `to`, setting flags and reason. False, with nothing changed, when the
-  // handle is stale, the state is not `from`, or the transition is not legal.
+  // handle is stale, the state is not `from`, or the transition is not legal. An end is asked for again when the
+  // kernel has counted a planned exec meanwhile.
   [[nodiscard]] bool transition(TaskHandle handle, TaskState from, TaskState to, std::uint8_t flags,
                                 Reason reason);
   // Replaces the flags of a record that is in `state`. False when it is not.

@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "tests/unit/support/table.h"
 
@@ -89,6 +91,59 @@ TEST(TableWriter, NeverBringsARecordThatHasEndedBackToLife) {
     }
     EXPECT_EQ(table.writer().state(handle)->state, current);
   }
+}
+
+// Memory in which something else happens to a record just before a change is made.
+class MovingMemory final : public TableMemory {
+ public:
+  explicit MovingMemory(std::uint32_t capacity)
+      : memory_(SealedMemfd::create(table_size(capacity)).value()),
+        words_(TableArrays::at(memory_->data(), capacity).slots) {}
+  [[nodiscard]] const void* view() const override { return memory_->view(); }
+  [[nodiscard]] std::size_t size() const override { return memory_->size(); }
+  [[nodiscard]] int reader_descriptor() const override { return memory_->reader_descriptor(); }
+  [[nodiscard]] bool apply(table_change& change) override {
+    if (before_transition && change.kind == TABLE_CHANGE_TRANSITION)
+      std::exchange(before_transition, nullptr)(words_[change.slot].word);
+    return memory_->apply(change);
+  }
+  std::function<void(std::atomic<std::uint64_t>&)> before_transition;
+
+ private:
+  std::unique_ptr<SealedMemfd> memory_;
+  TaskSlot* words_;
+};
+
+void count_planned_exec(std::atomic<std::uint64_t>& word) {
+  StateWord after = StateWord::unpack(word.load());
+  ++after.exec_generation;
+  after.flags = kExecuting;
+  word = after.pack();
+}
+
+// As the hooks in the kernel do between the writer's look at the word and its change.
+TEST(TableWriter, EndsARecordWhosePlannedExecComesInBetween) {
+  auto memory = std::make_unique<MovingMemory>(64);
+  MovingMemory& moving = *memory;
+  TableWriter writer(std::move(memory), 64, Tier::kKernel, 4242);
+  const TaskHandle handle = writer.bind(record_of(1, 2), kOwner).value();
+  ASSERT_TRUE(writer.transition(handle, kPending, kComplete, 0, Reason::kExchange));
+  ASSERT_TRUE(writer.plan_exec(handle, ~std::uint64_t{0}));
+  moving.before_transition = count_planned_exec;
+  EXPECT_TRUE(writer.transition(handle, kComplete, kRevoked, 0, Reason::kAdministrator));
+  EXPECT_EQ(writer.state(handle), (StateWord{kRevoked, 0, 1, handle.generation}));
+  EXPECT_EQ(writer.record(handle)->reason, Reason::kAdministrator);
+}
+
+TEST(TableWriter, DoesNotCompleteWhatHasChangedInBetween) {
+  auto memory = std::make_unique<MovingMemory>(64);
+  MovingMemory& moving = *memory;
+  TableWriter writer(std::move(memory), 64, Tier::kKernel, 4242);
+  const TaskHandle handle = writer.bind(record_of(1, 2), kOwner).value();
+  ASSERT_TRUE(writer.transition(handle, kPending, kComplete, 0, Reason::kExchange));
+  moving.before_transition = count_planned_exec;
+  EXPECT_FALSE(writer.transition(handle, kComplete, kComplete, 0, Reason::kExchange));
+  EXPECT_EQ(writer.state(handle), (StateWord{kComplete, kExecuting, 1, handle.generation}));
 }
 
 TEST(TableWriter, CountsAChangeOnlyWhenThereWasOne) {
