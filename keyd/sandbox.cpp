@@ -133,9 +133,10 @@ LandlockRules file_rules(const SandboxNeeds& needs) {
 
 Result<void> enter_sandbox(const SandboxNeeds& needs) {
   ::tzset();  // reads a file, once
+  // First: nobody of our uid shall reach in between, and take what the tier has loaded.
+  if (auto hidden = forbid_inspection(); !hidden) return hidden;
   if (auto dropped = drop_all_capabilities(); !dropped) return dropped;
   if (auto forbidden = forbid_new_privileges(); !forbidden) return forbidden;
-  if (auto hidden = forbid_inspection(); !hidden) return hidden;
   if (auto without = forbid_core_files(); !without) return without;
   const auto landlock = restrict_files(file_rules(needs));
   if (!landlock) return std::unexpected(landlock.error());

@@ -28,7 +28,9 @@ void TaskRegistry::listen_for_exit(Task& task) {
   const std::uint64_t inode = task.peer.inode;
   task.exit_watch->async_wait(asio::posix::stream_descriptor::wait_read,
                               [this, inode](boost::system::error_code ec) {
-                                Task* const woken = ec ? nullptr : find(inode);
+                                if (ec) return;
+                                (void)hear(inode);  // what came before its exit is told first
+                                Task* const woken = find(inode);
                                 if (woken == nullptr) return;
                                 if (kernel::has_exited(woken->peer.pidfd.get())) {
                                   exited(inode);

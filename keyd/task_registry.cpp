@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "core/base/log.h"
 #include "core/table/task_terms.h"
 
 namespace keyd::daemon {
@@ -138,6 +139,11 @@ BeginOutcome TaskRegistry::begin_first(kernel::PeerIdentity& peer, const Exchang
   inode_of_pid_[task.peer.pid] = task.peer.inode;
   watch_exit(task);
   schedule(task, task.pending_deadline);
+  // No hook has seen an exit between the question above and the record.
+  if (kernel::has_exited(task.peer.pidfd.get())) {
+    erase(task.peer.inode);
+    return BeginOutcome::kGone;
+  }
   write_audit(task, "exchange.pending", Reason::kNone);
   return BeginOutcome::kPending;
 }
@@ -320,8 +326,8 @@ void TaskRegistry::erase(std::uint64_t inode) {
   const auto found = tasks_.find(inode);
   if (found == tasks_.end()) return;
   Task& task = found->second;
-  table_->free(task.handle);
-  task.exit_watch->release();
+  if (!table_->free(task.handle)) log::error("a slot of the task table could not be freed");
+  if (task.exit_watch) task.exit_watch->release();
   if (const auto pid = inode_of_pid_.find(task.peer.pid);
       pid != inode_of_pid_.end() && pid->second == inode) {
     inode_of_pid_.erase(pid);

@@ -239,7 +239,8 @@ int BPF_PROG(on_prepare_exec, struct task_struct* task, struct linux_binprm* bpr
   /* Before its deadline, with the ids that the record was made for (those of the thread that executes may be
    * others), no new capability, and nothing else that makes the loader wary. */
   if (last && ids && bpf_ktime_get_boot_ns() < load(&last->word[7]) && has_ids(task->cred, ids) &&
-      has_ids(bprm->cred, ids) && (bprm->cred->cap_permitted.val & ~task->cred->cap_permitted.val) == 0 &&
+      has_ids(bprm->cred, ids) &&
+      (bprm->cred->cap_permitted.val & ~task->group_leader->cred->cap_permitted.val) == 0 &&
       !BPF_CORE_READ_BITFIELD(bprm, secureexec)) {
     as_planned = true;
   }

@@ -199,7 +199,7 @@ Result<void> BpfTable::see_it_work() {
     if (!apply(change)) return fail(Code::kUnsupported, "its program does not write the table");
     if (cause == kEndedByExec) {
       probe.execute();
-      const BootTime end = boot_now() + kSecond;
+      const BootTime end = boot_now() + 5 * kSecond;
       while (StateWord::unpack(word.load()).state == TaskState::kPending && boot_now() < end) ::usleep(100);
     }
     probe.kill();

@@ -72,7 +72,7 @@ enum class Reason : std::uint8_t {
 enum class Scheme : std::uint8_t { kNone, kChallenge, kKryptoknight, kSrp };
 enum class Suite : std::uint8_t { kNone, kModern, kHistoric };
 
-// What keeps the table true, best last. kKernelTgid and kKernel are places kept for the kernel tier.
+// What keeps the table true, best last. kKernelTgid is a place kept for kernels without pidfs.
 enum class Tier : std::uint8_t { kNone, kPidfd, kWatch, kKernelTgid, kKernel };
 
 // How soon a record falls after its cause.

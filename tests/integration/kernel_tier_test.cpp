@@ -1,6 +1,7 @@
 // keyd in tier `kernel`: what holds without keyd's doing, and that keyd stops when what it rests on ends.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -145,6 +146,11 @@ TEST_F(KernelTier, AWaiterIsWokenByWhatTheKernelDoes) {
   std::uint64_t seen = 0;
   ASSERT_EQ(keyclient_wait_for_change(client_, &seen, 1000), KEYCLIENT_OK);
   while (keyclient_wait_for_change(client_, &seen, 100) == KEYCLIENT_OK) continue;
+  rusage before{}, after{};
+  ASSERT_EQ(::getrusage(RUSAGE_THREAD, &before), 0);
+  EXPECT_EQ(keyclient_wait_for_change(client_, &seen, 100), KEYCLIENT_DEADLINE);
+  ASSERT_EQ(::getrusage(RUSAGE_THREAD, &after), 0);
+  EXPECT_GT(after.ru_nvcsw, before.ru_nvcsw);  // it has slept
   ::kill(child->pid(), SIGKILL);
   EXPECT_EQ(keyclient_wait_for_change(client_, &seen, 5000), KEYCLIENT_OK);
   EXPECT_EQ(look_up(child->pid()), KEYCLIENT_NOT_AUTHENTICATED);

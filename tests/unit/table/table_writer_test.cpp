@@ -125,7 +125,7 @@ void count_planned_exec(std::atomic<std::uint64_t>& word) {
 TEST(TableWriter, EndsARecordWhosePlannedExecComesInBetween) {
   auto memory = std::make_unique<MovingMemory>(64);
   MovingMemory& moving = *memory;
-  TableWriter writer(std::move(memory), 64, Tier::kKernel, 4242);
+  TableWriter writer(std::move(memory), TableBell::create().value(), 64, Tier::kKernel, 4242);
   const TaskHandle handle = writer.bind(record_of(1, 2), kOwner).value();
   ASSERT_TRUE(writer.transition(handle, kPending, kComplete, 0, Reason::kExchange));
   ASSERT_TRUE(writer.plan_exec(handle, ~std::uint64_t{0}));
@@ -138,7 +138,7 @@ TEST(TableWriter, EndsARecordWhosePlannedExecComesInBetween) {
 TEST(TableWriter, DoesNotCompleteWhatHasChangedInBetween) {
   auto memory = std::make_unique<MovingMemory>(64);
   MovingMemory& moving = *memory;
-  TableWriter writer(std::move(memory), 64, Tier::kKernel, 4242);
+  TableWriter writer(std::move(memory), TableBell::create().value(), 64, Tier::kKernel, 4242);
   const TaskHandle handle = writer.bind(record_of(1, 2), kOwner).value();
   ASSERT_TRUE(writer.transition(handle, kPending, kComplete, 0, Reason::kExchange));
   moving.before_transition = count_planned_exec;
