@@ -154,7 +154,7 @@ bool Connection::has_unread() {
 }
 
 bool Connection::settle_delivery() {
-  if (!closed() && has_unread()) return false;
+  if (!closed() && (waits_to_send_ || has_unread())) return false;
   enclosed_ = Charge();
   return true;
 }
@@ -236,10 +236,12 @@ void Connection::wait_for_reader(Bytes packet, wire::Enclosed enclosed) {
     }
     unread_ = std::move(*charge);
   }
+  waits_to_send_ = true;
   server_.idle().begin(*this, idle_place, boot_now());
   socket_.async_wait(asio::posix::stream_descriptor::wait_write,
                      [self = shared_from_this(), packet = std::move(packet),
                       enclosed](boost::system::error_code ec) mutable {
+                       self->waits_to_send_ = false;
                        if (!ec && !self->closed()) self->send(std::move(packet), enclosed);
                      });
 }

@@ -78,7 +78,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
       } else {
         refuse(wire::REFUSAL_BUSY, "no locked memory left; try again later");
       }
-    } catch (const std::bad_alloc&) {
+    } catch (const std::exception&) {
       close();
     }
   }
@@ -126,8 +126,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Charge enclosed_;  // of an answer with descriptors, until it was received
   Door door_;
   bool closing_ = false;
-  bool receiving_ = false;  // a wait for the next packet is under way
-  bool roomy_ = false;      // the socket's send buffer was enlarged for one large answer
+  bool receiving_ = false;      // a wait for the next packet is under way
+  bool waits_to_send_ = false;  // an answer that the socket did not take
+  bool roomy_ = false;          // the socket's send buffer was enlarged for one large answer
 };
 
 // An event about the connection's process: its uid, pid and inode are filled in.

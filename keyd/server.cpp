@@ -27,6 +27,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kTick{500};  // heartbeat and deadlines
 constexpr std::chrono::milliseconds kDeliveryLook{20};
+constexpr std::size_t kDeliveriesAtOnce = 128;  // some 20 µs a look
 constexpr std::uint64_t kTriesSweep = 600 * kSecond;
 constexpr std::uint32_t kReservedDescriptors = 128;
 constexpr std::uint32_t kAdminConnections = 64;  // out of those descriptors
@@ -103,6 +104,7 @@ Result<void> Server::start() {
   client_door_.open();
   admin_door_.open();
   tick();
+  if (failed_) return fail(Code::kRefused, "the tier kernel's ground is gone already; see the log");
   return {};
 }
 
@@ -174,13 +176,25 @@ void Server::tick() {
   });
 }
 
+namespace {
+// Looks at the first of `kept`, a bounded part; those that are not done go to the end.
+template <typename Kept, typename Done>
+void look_at_some(std::deque<Kept>& kept, const Done& done) {
+  for (std::size_t left = std::min(kept.size(), kDeliveriesAtOnce); left != 0; --left) {
+    Kept first = std::move(kept.front());
+    kept.pop_front();
+    if (!done(first)) kept.push_back(std::move(first));
+  }
+}
+}  // namespace
+
 // Nothing tells when an answer was received: it is asked for, as long as there is one that was not.
 void Server::close_delivered() {
-  std::erase_if(undelivered_, [](const Undelivered& kept) {
+  look_at_some(undelivered_, [](const Undelivered& kept) {
     int unread = 0;
     return ::ioctl(kept.socket.get(), SIOCOUTQ, &unread) != 0 || unread == 0;
   });
-  std::erase_if(delivering_, [](const std::weak_ptr<Connection>& kept) {
+  look_at_some(delivering_, [](const std::weak_ptr<Connection>& kept) {
     const auto connection = kept.lock();
     return connection == nullptr || connection->settle_delivery();
   });

@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <deque>
 #include <memory>
 #include <unordered_map>
 #include <unordered_set>
@@ -127,8 +128,8 @@ class Server {
     UniqueFd socket;
     Charge charge, answer;
   };
-  std::vector<Undelivered> undelivered_;
-  std::vector<std::weak_ptr<Connection>> delivering_;
+  std::deque<Undelivered> undelivered_;
+  std::deque<std::weak_ptr<Connection>> delivering_;
   boost::asio::steady_timer undelivered_timer_;
   std::unordered_map<std::uint64_t, std::weak_ptr<Connection>> owners_;
   PasswordSource passwords_;

@@ -18,7 +18,7 @@ constexpr std::chrono::milliseconds kIdsPause{5};
 }  // namespace
 
 void TaskRegistry::watch_exit(Task& task) {
-  task.exit_watch = std::make_unique<asio::posix::stream_descriptor>(loop_, task.peer.pidfd.get());
+  task.exit_watch.reset(new asio::posix::stream_descriptor(loop_, task.peer.pidfd.get()));
   listen_for_exit(task);
 }
 

@@ -48,7 +48,6 @@ TaskRegistry::~TaskRegistry() {
   if (exec_watch_) exec_watch_->release();
   if (acknowledgement_watch_) acknowledgement_watch_->release();
   if (ids_watch_) ids_watch_->release();
-  for (auto& [inode, task] : tasks_) task.exit_watch->release();
 }
 
 TaskRegistry::Task* TaskRegistry::find(std::uint64_t inode) {
@@ -124,27 +123,35 @@ BeginOutcome TaskRegistry::begin_first(kernel::PeerIdentity& peer, const Exchang
   std::ranges::copy(bytes_of(subject.session_id), record.session_id.begin());
   record.user_size = static_cast<std::uint8_t>(subject.user.size());
   std::ranges::copy(subject.user, record.user.begin());
+  const std::uint64_t inode = peer.inode;
+  Task& task = tasks_[inode];
   const auto handle = table_->bind(record, quota_.account_of(record.uid), peer.ids);
-  if (!handle) return BeginOutcome::kFull;
-
-  Task& task = tasks_[peer.inode];
-  task.peer = std::move(peer);
+  if (!handle) {
+    tasks_.erase(inode);
+    return BeginOutcome::kFull;
+  }
   task.handle = *handle;
-  task.user = subject.user;
-  task.record_charge = std::move(*record_charge);
-  task.pending_charge = std::move(*pending_charge);
-  task.pending = subject;
-  task.exchanges = exchanges;
-  task.pending_deadline = record.pending_since + limits_.pending_deadline;
-  inode_of_pid_[task.peer.pid] = task.peer.inode;
-  watch_exit(task);
-  schedule(task, task.pending_deadline);
-  // No hook has seen an exit between the question above and the record.
+  task.peer = std::move(peer);
+  try {
+    task.user = subject.user;
+    task.record_charge = std::move(*record_charge);
+    task.pending_charge = std::move(*pending_charge);
+    task.pending = subject;
+    task.exchanges = exchanges;
+    task.pending_deadline = record.pending_since + limits_.pending_deadline;
+    inode_of_pid_[task.peer.pid] = inode;
+    watch_exit(task);
+    schedule(task, task.pending_deadline);
+    write_audit(task, "exchange.pending", Reason::kNone);
+  } catch (...) {  // out of memory, or of what epoll may watch: no slot stays behind
+    erase(inode);
+    throw;
+  }
+  // No hook has seen an exit between the caller's question and the record.
   if (kernel::has_exited(task.peer.pidfd.get())) {
-    erase(task.peer.inode);
+    exited(inode);
     return BeginOutcome::kGone;
   }
-  write_audit(task, "exchange.pending", Reason::kNone);
   return BeginOutcome::kPending;
 }
 
@@ -176,10 +183,7 @@ CompleteOutcome TaskRegistry::complete(std::uint64_t inode) {
   record->epoch = 0;
   std::ranges::copy(bytes_of(subject.session_id), record->session_id.begin());
   // A refused transition means that something else ended the record in between: the exchange has failed.
-  if (!table_->update(task->handle, *record) ||
-      !table_->transition(task->handle, before, TaskState::kComplete, 0, Reason::kExchange)) {
-    return CompleteOutcome::kChanged;
-  }
+  if (!table_->complete(task->handle, before, *record)) return CompleteOutcome::kChanged;
   task->expires = record->expires;
   task->pending.reset();
   task->pending_charge = Charge();
@@ -327,7 +331,6 @@ void TaskRegistry::erase(std::uint64_t inode) {
   if (found == tasks_.end()) return;
   Task& task = found->second;
   if (!table_->free(task.handle)) log::error("a slot of the task table could not be freed");
-  if (task.exit_watch) task.exit_watch->release();
   if (const auto pid = inode_of_pid_.find(task.peer.pid);
       pid != inode_of_pid_.end() && pid->second == inode) {
     inode_of_pid_.erase(pid);

@@ -118,6 +118,13 @@ class TaskRegistry {
     bool exec_seen = false;
     std::optional<std::uint64_t> capabilities;  // permitted set at the announcement
   };
+  // The pidfd belongs to somebody else: Asio must not close it.
+  struct LettingGo {
+    void operator()(boost::asio::posix::stream_descriptor* watch) const {
+      watch->release();
+      delete watch;
+    }
+  };
   struct Task {
     kernel::PeerIdentity peer;
     table::TaskHandle handle;
@@ -127,7 +134,7 @@ class TaskRegistry {
     BootTime deadline = 0;                   // entry in deadlines_, 0: none
     BootTime pending_deadline = 0, expires = 0;
     std::optional<Plan> plan;
-    std::unique_ptr<boost::asio::posix::stream_descriptor> exit_watch;
+    std::unique_ptr<boost::asio::posix::stream_descriptor, LettingGo> exit_watch;
     std::uint32_t exchanges = 0;
     std::uint16_t exec_generation = 0;  // as far as our books go; the kernel may have counted on
     bool counts = true;                 // in our books: its end was not accounted for yet

@@ -30,7 +30,7 @@
 #include "core/table/table_change.h"
 
 /* tp_btf programs and bpf_get_current_task_btf() are for programs that may be used under the GPL. */
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license") = "GPL";
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct pid {
@@ -372,18 +372,10 @@ static __always_inline bool exchange(const struct table_change* change) {
   const __u64 word = change->word, wanted = change->wanted;
   struct line *first = bound_slot(change), *third;
   if (!first) return false;
-  if (GENERATION_OF(word) != GENERATION_OF(wanted) || EXECS_OF(word) != EXECS_OF(wanted)) return false;
-  /* What the hooks note is theirs to note. */
-  if (wanted & FLAG(TASK_FLAG_EXECUTING | TASK_FLAG_ENDED_BY_EXEC | TASK_FLAG_ENDED_BY_EXIT |
-                    TASK_FLAG_ENDED_BY_CREDENTIALS)) {
-    return false;
-  }
-  if (STATE_OF(wanted) == TASK_STATE_NONE) return false;
-  if (STATE_OF(word) != STATE_OF(wanted) && !task_transition_is_legal(STATE_OF(word), STATE_OF(wanted)))
-    return false;
+  if (!task_exchange_is_legal(word, wanted, 0)) return false;
   if (wanted & FLAG(TASK_FLAG_PLANNED_EXEC)) {
     third = slot_line(change->slot, 2);
-    if (!third || STATE_OF(wanted) != TASK_STATE_COMPLETE || load(&first->word[0]) != word) return false;
+    if (!third || load(&first->word[0]) != word) return false;
     store(&third->word[7], change->moment);
   }
   return __sync_val_compare_and_swap(&first->word[0], word, wanted) == word;

@@ -37,6 +37,8 @@ struct KernelObjects {
 
 namespace {
 
+constexpr std::size_t kEvents =
+    (1 << 16) / 16;  // what the ring has room for: 8 octets each, and 8 of its own
 constexpr const char* kSwitch = "/proc/sys/kernel/unprivileged_bpf_disabled";
 
 // What libbpf complains of while it loads, its last line.
@@ -44,7 +46,8 @@ std::string& complaint() {
   static std::string line;
   return line;
 }
-int keep_complaint(libbpf_print_level level, const char* format, va_list arguments) {
+// Called by C: nothing may be thrown through it.
+int keep_complaint(libbpf_print_level level, const char* format, va_list arguments) noexcept {
   if (level != LIBBPF_WARN) return 0;
   std::array<char, 512> line{};
   std::vsnprintf(line.data(), line.size(), format, arguments);
@@ -67,7 +70,8 @@ bool others_load_no_programs(int file) {
 
 bool is_traced_hook(const char* name) { return libbpf_find_vmlinux_btf_id(name, BPF_TRACE_RAW_TP) > 0; }
 
-int keep_slot(void* context, void* event, std::size_t size) {
+// Called by C, likewise: take_events() has made room for all that the ring can hold.
+int keep_slot(void* context, void* event, std::size_t size) noexcept {
   std::uint64_t slot = 0;
   if (size < sizeof slot) return 0;
   std::memcpy(&slot, event, sizeof slot);
@@ -78,7 +82,7 @@ int keep_slot(void* context, void* event, std::size_t size) {
 // A child of ours with a record, to see what happens to it.
 class Probe {
  public:
-  // Waits for a line of `go` if it is to execute this very program (silenced), else for its end.
+  // Waits for an octet, and then executes this very program (silenced), or for its end.
   Probe() {
     std::array<int, 2> go{};
     if (::pipe2(go.data(), O_CLOEXEC) != 0) return;
@@ -124,9 +128,9 @@ class Probe {
 }  // namespace
 
 // With the objects go the hooks, and readers wait for no heartbeat in this tier. Where the table does not take
-// it, our own end does it, as long as the exit hook is there.
+// it, our own end does it, as long as the exit hook is there. Before there is a header nobody can read it.
 BpfTable::~BpfTable() {
-  if (region_.get_address() == nullptr) return;
+  if (!laid_) return;
   table_change change{};
   change.kind = TABLE_CHANGE_DOWN;
   if (!apply(change)) std::abort();
@@ -204,6 +208,8 @@ Result<void> BpfTable::see_it_work() {
     }
     probe.kill();
     const StateWord after = StateWord::unpack(word.load());
+    if (cause == kEndedByExec && after.flags == kEndedByExit)
+      return fail(Code::kUnsupported, "a child cannot execute this very program, to try its hooks on");
     if (after.state != TaskState::kRevoked || after.flags != cause) {
       return fail(Code::kUnsupported,
                   cause == kEndedByExec ? "its hooks do not see an exec" : "its hooks do not see an exit");
@@ -223,13 +229,16 @@ bool BpfTable::apply(table_change& change) {
   options.ctx_size_in = sizeof change;
   change.applied = 0;
   const int program = bpf_program__fd(objects_->programs->progs.apply_change);
-  return bpf_prog_test_run_opts(program, &options) == 0 && change.applied != 0;
+  const bool applied = bpf_prog_test_run_opts(program, &options) == 0 && change.applied != 0;
+  laid_ = laid_ || (applied && change.kind == TABLE_CHANGE_LAY);
+  return applied;
 }
 
 int BpfTable::event_descriptor() const { return bpf_map__fd(objects_->programs->maps.keyd_events); }
 
 void BpfTable::take_events(std::vector<std::uint32_t>& slots) {
   objects_->changed.clear();
+  objects_->changed.reserve(kEvents);
   ring_buffer__consume(objects_->events);
   slots.insert(slots.end(), objects_->changed.begin(), objects_->changed.end());
 }

@@ -44,7 +44,8 @@ class BpfTable final : public TableMemory {
 
   std::unique_ptr<KernelObjects> objects_;
   boost::interprocess::mapped_region region_;
-  UniqueFd switch_;  // /proc/sys/kernel/unprivileged_bpf_disabled, read again and again
+  bool laid_ = false;  // readers could believe it
+  UniqueFd switch_;    // /proc/sys/kernel/unprivileged_bpf_disabled, read again and again
 };
 
 }  // namespace keyd::table

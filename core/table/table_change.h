@@ -49,7 +49,7 @@
  * reached from PENDING alone, or from itself by a re-authentication. A record that has ended never lives again:
  * the next exchange of its process binds a new one. */
 #define TASK_BIT(state) (1u << (state))
-TASK_TABLE_FUNCTION int task_transition_is_legal(__u32 from, __u32 to) {
+TASK_TABLE_FUNCTION int task_transition_is_legal(__u64 from, __u64 to) {
   __u32 legal = 0;
   if (from == TASK_STATE_NONE) {
     legal = TASK_BIT(TASK_STATE_PENDING);
@@ -63,6 +63,20 @@ TASK_TABLE_FUNCTION int task_transition_is_legal(__u32 from, __u32 to) {
     legal = TASK_BIT(TASK_STATE_NONE);
   }
   return to <= TASK_STATE_FAILED && (legal >> to & 1) != 0;
+}
+
+/* A change of a slot's word from one to another that keyd may ask for: of the same binding, to a state that may follow
+ * (or the same one, with other flags), not to a free slot, without the notes that only the kernel makes, and a plan
+ * only for what is COMPLETE. `counted`: execs that keyd itself may count, where no hook does. */
+TASK_TABLE_FUNCTION int task_exchange_is_legal(__u64 word, __u64 wanted, __u64 counted) {
+  const __u64 from = word & 0xff, to = wanted & 0xff;
+  const __u64 execs = (wanted >> 16 & 0xffff) - (word >> 16 & 0xffff);
+  const __u64 notes = TASK_FLAG_EXECUTING | TASK_FLAG_ENDED_BY_EXEC | TASK_FLAG_ENDED_BY_EXIT |
+                      TASK_FLAG_ENDED_BY_CREDENTIALS;
+  if (word >> 32 != wanted >> 32 || execs > counted || (wanted >> 8 & notes) != 0) return 0;
+  if ((wanted >> 8 & TASK_FLAG_PLANNED_EXEC) != 0 && to != TASK_STATE_COMPLETE) return 0;
+  if (from == TASK_STATE_NONE || to == TASK_STATE_NONE) return 0;
+  return from == to ? to <= TASK_STATE_FAILED : task_transition_is_legal(from, to);
 }
 
 /* The two buckets of a key; `buckets` is a power of two. Fibonacci hashing for the first: inodes and pids come in

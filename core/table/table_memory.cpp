@@ -109,11 +109,9 @@ class MappedTable {
   }
 
   bool exchange(const table_change& change) {
-    const StateWord from = StateWord::unpack(change.word), to = StateWord::unpack(change.wanted);
-    if (!is_bound(change) || from.generation != to.generation || to.state == TaskState::kNone) return false;
-    if (from.state != to.state && !is_legal(from.state, to.state)) return false;
+    if (!is_bound(change) || task_exchange_is_legal(change.word, change.wanted, 1) == 0) return false;
     std::uint64_t expected = change.word;
-    if ((to.flags & kPlannedExec) != 0) {
+    if ((StateWord::unpack(change.wanted).flags & kPlannedExec) != 0) {
       if (slot(change).word.load(std::memory_order_relaxed) != expected) return false;
       slot(change).plan_deadline.store(change.moment, std::memory_order_release);
     }

@@ -167,6 +167,16 @@ bool TableWriter::transition(TaskHandle handle, TaskState from, TaskState to, st
   return false;
 }
 
+bool TableWriter::complete(TaskHandle handle, TaskState from, const TaskRecord& record) {
+  const auto word = state(handle);
+  if (!word || word->state != from || !is_legal(from, kComplete)) return false;
+  TaskRecord explained = record;
+  explained.reason = Reason::kExchange;
+  table_change change = change_of(TABLE_CHANGE_TRANSITION, handle, *word);
+  change.wanted = StateWord{kComplete, 0, word->exec_generation, handle.generation}.pack();
+  return apply(change, &explained);
+}
+
 bool TableWriter::set_flags(TaskHandle handle, TaskState state, std::uint8_t flags) {
   const auto word = this->state(handle);
   if (!word || word->state != state) return false;

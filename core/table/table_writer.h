@@ -66,6 +66,9 @@ class TableWriter {
   // kernel has counted a planned exec meanwhile.
   [[nodiscard]] bool transition(TaskHandle handle, TaskState from, TaskState to, std::uint8_t flags,
                                 Reason reason);
+  // Moves a record from `from` (PENDING, or COMPLETE at a renewal) to COMPLETE, saying what `record` says, whose
+  // inode and pid must be as bound. False as above.
+  [[nodiscard]] bool complete(TaskHandle handle, TaskState from, const TaskRecord& record);
   // Replaces the flags of a record that is in `state`. False when it is not.
   [[nodiscard]] bool set_flags(TaskHandle handle, TaskState state, std::uint8_t flags);
   // Marks a COMPLETE record PLANNED_EXEC: in the tier `kernel` it survives one exec before `deadline`. False

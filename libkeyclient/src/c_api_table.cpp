@@ -43,11 +43,13 @@ keyclient_status keyclient_lookup_inode(keyclient_t* client, uint64_t inode, key
 }
 
 keyclient_status keyclient_whoami(keyclient_t* client, keyclient_identity* out) {
-  if (has_size(out)) clear(*out);
-  const auto self = kernel::open_pidfd(::getpid());
-  const auto inode = self ? kernel::pidfs_inode(self->get()) : std::nullopt;
-  if (!inode) return report(KEYCLIENT_UNSUPPORTED, "this kernel cannot name processes (pidfs, Linux 6.9)");
-  return keyclient_lookup_inode(client, *inode, out);
+  return guarded([&]() -> keyclient_status {
+    if (has_size(out)) clear(*out);
+    const auto self = kernel::open_pidfd(::getpid());
+    const auto inode = self ? kernel::pidfs_inode(self->get()) : std::nullopt;
+    if (!inode) return report(KEYCLIENT_UNSUPPORTED, "this kernel cannot name processes (pidfs, Linux 6.9)");
+    return keyclient_lookup_inode(client, *inode, out);
+  });
 }
 
 keyclient_status keyclient_each(keyclient_t* client, void (*visit)(void*, const keyclient_identity*),
