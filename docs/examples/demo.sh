@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The main job, done by real programs over real sockets. Run it with ./dev demo; it needs no privileges, but as root it
-# reaches the tier "watch". Everything lives in a temporary directory and is gone afterwards.
+# reaches the tier "kernel", or "watch" where that cannot be had. Everything lives in a temporary directory and is gone afterwards.
 set -euo pipefail
 
 directory=$(mktemp -d /tmp/keyd-demo.XXXXXX)
