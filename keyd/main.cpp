@@ -93,8 +93,8 @@ Result<std::uint32_t> admin_group_of(const Config& config) {
   return entry->gr_gid;
 }
 
-// What an account of its own is left with until the tier is reached: to load the table's program, and to have
-// a large buffer for process events (before Linux 6.6: to have them at all).
+// What an account of its own is left with until the tier is reached: to load the table's programs, and to have
+// a large buffer for process events.
 std::vector<int> rights_for(TierChoice choice) {
   return choice == TierChoice::kPidfd ? std::vector<int>()
                                       : std::vector<int>{CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN};
