@@ -38,7 +38,8 @@ enum class PeerOutcome {
 // it has, is the caller's to ask. Fills `out` only on kOk.
 [[nodiscard]] PeerOutcome name_peer(int socket, PeerName& out);
 
-// The process that connected to us on `socket`, alive, with the ids it had when it connected. Five system calls; fills `out` only on kOk.
+// The process that connected to us on `socket`, alive, with the ids it had when it connected. Five
+// system calls; fills `out` only on kOk.
 [[nodiscard]] PeerOutcome identify_peer(int socket, PeerIdentity& out);
 
 // Asks the kernel to mark every message that arrives on `socket` with its sender's credentials and pidfd. Set
