@@ -480,9 +480,9 @@ TEST_F(WatchedCredentials, AChangeOfAnyIdEndsTheRecordWithinTheCall) {
          return status;
        }},
   };
-  for (const auto& [name, change] : changes) {
+  for (const auto& [name, call] : changes) {
     SCOPED_TRACE(name);
-    Forked child([change = change](Forked::Child& talk) {
+    Forked child([change = call](Forked::Child& talk) {
       talk.say("here");
       (void)talk.hear();
       talk.say(change() == 0 ? "changed" : "failed");

@@ -1,10 +1,14 @@
 // keyd in tier `kernel`: what holds without keyd's doing, and that keyd stops when what it rests on ends.
 #include <gtest/gtest.h>
+#include <linux/bpf.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <fstream>
 
 #include "core/table/bpf_table.h"
@@ -162,6 +166,31 @@ TEST_F(KernelTier, EverySystemCallIsWatchedInThisTierAlone) {
     EXPECT_FALSE(keyd.start());
     EXPECT_NE(keyd.log().find("every-syscall"), std::string::npos) << keyd.log();
   }
+}
+
+// On a machine that has all that the tier needs, the tests above are not to be skipped unseen.
+TEST(TierOfThisMachine, IsTheKernelsWhereNothingIsMissing) {
+#ifndef KEYD_HAS_KERNEL_TIER
+  GTEST_SKIP() << "this build has left the tier kernel out";
+#endif
+  // A map of the table's kind, which takes the right to load programs and a bpf(2) that is not filtered.
+  bpf_attr attributes{};
+  attributes.map_type = BPF_MAP_TYPE_ARRAY;
+  attributes.key_size = 4;
+  attributes.value_size = 64;
+  attributes.max_entries = 64;
+  attributes.map_flags = BPF_F_MMAPABLE;
+  const UniqueFd map(static_cast<int>(::syscall(SYS_bpf, BPF_MAP_CREATE, &attributes, sizeof attributes)));
+  utsname kernel{};
+  int major = 0, minor = 0;
+  ::uname(&kernel);
+  std::sscanf(kernel.release, "%d.%d", &major, &minor);
+  std::ifstream programs_of_everybody("/proc/sys/kernel/unprivileged_bpf_disabled");
+  if (::geteuid() != 0 || !map.valid() || major * 1000 + minor < 6010 || programs_of_everybody.get() == '0' ||
+      ::access("/sys/kernel/btf/vmlinux", R_OK) != 0) {
+    GTEST_SKIP() << "this machine or user cannot have the tier kernel";
+  }
+  EXPECT_EQ(why_not(), "");
 }
 
 // Who may load programs could write a frozen array with one.
