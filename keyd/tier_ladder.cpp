@@ -1,6 +1,7 @@
 #include "keyd/tier_ladder.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include "core/base/log.h"
 #include "core/table/bpf_table.h"
@@ -13,6 +14,7 @@ Result<ReachedTier> reach_kernel(const Config& config) {
   const bool every_syscall = config.credentials == CredentialsWatch::kEverySyscall;
   auto memory =
       table::BpfTable::load({.capacity = config.table_capacity, .watch_every_syscall = every_syscall});
+  ::malloc_trim(0);  // the kernel's type information, some 5 MB, was there for the loading alone
   if (!memory) return std::unexpected(memory.error());
   table::Strength strength = table::strength_of(table::Tier::kKernel);
   if (every_syscall) strength.credentials = table::Revocation::kSynchronous;
