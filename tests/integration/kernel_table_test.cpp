@@ -72,6 +72,22 @@ class KernelTable : public ::testing::Test {
     if (outcome == LookupOutcome::kAbsent) view.word.state = kNone;
     return view;
   }
+  // Of a process with a COMPLETE record, after it has done this and lives on.
+  TaskState state_after(void (*does)()) {
+    Forked child([does](Forked::Child& talk) {
+      talk.say("here");
+      (void)talk.hear();
+      does();
+      talk.say("done");
+      (void)talk.hear();
+      return 0;
+    });
+    EXPECT_EQ(child.hear(), "here");
+    const TaskHandle handle = complete(child.pid());
+    child.say("go");
+    EXPECT_EQ(child.hear(), "done");
+    return seen(handle).word.state;
+  }
   bool watch_every_syscall_ = false;
   BpfTable* memory_ = nullptr;
   std::unique_ptr<TableWriter> writer_;
@@ -278,37 +294,16 @@ TEST_F(KernelTable, AnExitLeavesNoRecord) {
 }
 
 TEST_F(KernelTable, AFailedExecEndsNothing) {
-  Forked child([](Forked::Child& talk) {
-    talk.say("here");
-    (void)talk.hear();
-    ::execl("/no/such/program", "x", nullptr);
-    ::execl("/etc/passwd", "x", nullptr);
-    ::execl("/", "x", nullptr);
-    talk.say("still here");
-    (void)talk.hear();
-    return 0;
-  });
-  ASSERT_EQ(child.hear(), "here");
-  const TaskHandle handle = complete(child.pid());
-  child.say("go");
-  ASSERT_EQ(child.hear(), "still here");
-  EXPECT_EQ(seen(handle).word.state, kComplete);
+  EXPECT_EQ(state_after([] {
+              ::execl("/no/such/program", "x", nullptr);
+              ::execl("/etc/passwd", "x", nullptr);
+              ::execl("/", "x", nullptr);
+            }),
+            kComplete);
 }
 
 TEST_F(KernelTable, OfAThreadThatExitsNothingIsTold) {
-  Forked child([](Forked::Child& talk) {
-    talk.say("here");
-    (void)talk.hear();
-    std::thread([] {}).join();
-    talk.say("joined");
-    (void)talk.hear();
-    return 0;
-  });
-  ASSERT_EQ(child.hear(), "here");
-  const TaskHandle handle = complete(child.pid());
-  child.say("go");
-  ASSERT_EQ(child.hear(), "joined");
-  EXPECT_EQ(seen(handle).word.state, kComplete);
+  EXPECT_EQ(state_after([] { std::thread([] {}).join(); }), kComplete);
 }
 
 TEST_F(KernelTable, APlanCoversOneExec) {

@@ -142,8 +142,26 @@ TEST(TableWriter, DoesNotCompleteWhatHasChangedInBetween) {
   const TaskHandle handle = writer.bind(record_of(1, 2), kOwner).value();
   ASSERT_TRUE(writer.transition(handle, kPending, kComplete, 0, Reason::kExchange));
   moving.before_transition = count_planned_exec;
-  EXPECT_FALSE(writer.transition(handle, kComplete, kComplete, 0, Reason::kExchange));
+  TaskRecord renewed = writer.record(handle).value();
+  renewed.expires = 77;
+  EXPECT_FALSE(writer.complete(handle, kComplete, renewed));
   EXPECT_EQ(writer.state(handle), (StateWord{kComplete, kExecuting, 1, handle.generation}));
+}
+
+TEST(TableWriter, CompletesWithWhatTheRecordSays) {
+  test::Table table;
+  TableWriter& writer = table.writer();
+  const TaskHandle handle = writer.bind(record_of(1, 2), kOwner).value();
+  TaskRecord record = writer.record(handle).value();
+  record.expires = 77;
+  EXPECT_FALSE(writer.complete(handle, kComplete, record));  // it is PENDING
+  record.inode = 3;
+  EXPECT_FALSE(writer.complete(handle, kPending, record));  // another process
+  EXPECT_EQ(writer.state(handle)->state, kPending);
+  record.inode = 1;
+  EXPECT_TRUE(writer.complete(handle, kPending, record));
+  EXPECT_EQ(writer.state(handle)->state, kComplete);
+  EXPECT_EQ(writer.record(handle)->expires, 77u);
 }
 
 TEST(TableWriter, CountsAChangeOnlyWhenThereWasOne) {
