@@ -255,6 +255,17 @@ TEST_F(Limits, DescriptorsThatNobodyTakesStayChargedToTheirReceiver) {
   EXPECT_TRUE(as_uid(kStranger, [&] { return eventually([&] { return logs_in(keyd, "alice", "right"); }); }));
 }
 
+// A client whose answer, the table's descriptors, has come but was not received.
+std::unique_ptr<RawClient> asked_for_table(const PrivateKeyd& keyd) {
+  auto client = std::make_unique<RawClient>(keyd.runtime_dir());
+  wire::ClientPacket request;
+  request.mutable_table();
+  client->send(std::move(request));
+  pollfd answered{client->descriptor(), POLLIN, 0};
+  (void)::poll(&answered, 1, 2000);
+  return client;
+}
+
 TEST_F(Limits, TablesThatNobodyTakesAreAShareOfWhatCanBeOnItsWay) {
   // The connections stay open: what fills is the room for descriptors on their way, which the kernel counts
   // against keyd.
@@ -264,14 +275,7 @@ TEST_F(Limits, TablesThatNobodyTakesAreAShareOfWhatCanBeOnItsWay) {
   ASSERT_TRUE(as_uid(kStranger, [&] {
     for (int round = 0; round < 3; ++round) {
       std::vector<std::unique_ptr<RawClient>> hoard;
-      const auto asks = [&] {
-        hoard.push_back(std::make_unique<RawClient>(keyd.runtime_dir()));
-        wire::ClientPacket request;
-        request.mutable_table();
-        hoard.back()->send(std::move(request));
-        pollfd answered{hoard.back()->descriptor(), POLLIN, 0};
-        (void)::poll(&answered, 1, 2000);
-      };
+      const auto asks = [&] { hoard.push_back(asked_for_table(keyd)); };
       for (int i = 0; i < 40; ++i) asks();
       int given = 0, busy = 0;
       for (const auto& raw : hoard) {
@@ -306,14 +310,7 @@ TEST_F(Limits, WhoTakesNoTablesDoesNotKeepAnotherFromTheirs) {
         ::setresuid(kStranger, kStranger, kStranger) != 0)
       return 99;
     std::vector<std::unique_ptr<RawClient>> hoard;
-    for (int i = 0; i < 40; ++i) {
-      hoard.push_back(std::make_unique<RawClient>(keyd.runtime_dir()));
-      wire::ClientPacket request;
-      request.mutable_table();
-      hoard.back()->send(std::move(request));
-      pollfd answered{hoard.back()->descriptor(), POLLIN, 0};
-      (void)::poll(&answered, 1, 2000);
-    }
+    for (int i = 0; i < 40; ++i) hoard.push_back(asked_for_table(keyd));
     child.say("holds");
     child.hear();
     return 0;
