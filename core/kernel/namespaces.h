@@ -13,4 +13,8 @@ struct NamespaceIds {
 // The calling process's own.
 [[nodiscard]] NamespaceIds own_namespaces();
 
+// own_namespaces().pid, for one load: remembered, and forgotten by every forked child, which may be the first of
+// another namespace.
+[[nodiscard]] std::uint64_t own_pid_namespace();
+
 }  // namespace keyd::kernel

@@ -26,7 +26,7 @@ std::string_view name_of(PeerOutcome outcome) {
   return "lookup-failed";
 }
 
-PeerOutcome name_peer(int socket, PeerName& out) {
+PeerOutcome open_peer(int socket, UniqueFd& out) {
   int raw = -1;
   socklen_t size = sizeof raw;
   if (::getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &raw, &size) != 0) {
@@ -38,19 +38,17 @@ PeerOutcome name_peer(int socket, PeerName& out) {
       default: return PeerOutcome::kFailed;
     }
   }
-  UniqueFd pidfd(raw);
-  const auto inode = pidfs_inode(raw);
-  if (!inode) return PeerOutcome::kUnsupported;
-  out.pidfd = std::move(pidfd);
-  out.inode = *inode;
+  out.reset(raw);
   return PeerOutcome::kOk;
 }
 
 PeerOutcome identify_peer(int socket, PeerIdentity& out) {
-  PeerName name;
-  if (const PeerOutcome outcome = name_peer(socket, name); outcome != PeerOutcome::kOk) return outcome;
+  UniqueFd pidfd;
+  if (const PeerOutcome outcome = open_peer(socket, pidfd); outcome != PeerOutcome::kOk) return outcome;
+  const auto inode = pidfs_inode(pidfd.get());
+  if (!inode) return PeerOutcome::kUnsupported;
   PidfdInfo info;
-  switch (query_pidfd(name.pidfd.get(), info)) {
+  switch (query_pidfd(pidfd.get(), info)) {
     case PidfdOutcome::kAlive: break;
     case PidfdOutcome::kGone: return PeerOutcome::kGone;
     case PidfdOutcome::kOtherNamespace: return PeerOutcome::kOtherNamespace;
@@ -65,8 +63,8 @@ PeerOutcome identify_peer(int socket, PeerIdentity& out) {
   if (at_connect.pid <= 0) return PeerOutcome::kOtherNamespace;
   if (at_connect.uid != info.ids.euid || at_connect.gid != info.ids.egid) return PeerOutcome::kFailed;
   PeerIdentity found;
-  found.pidfd = std::move(name.pidfd);
-  found.inode = name.inode;
+  found.pidfd = std::move(pidfd);
+  found.inode = *inode;
   found.pid = info.pid;
   found.ids = info.ids;
   out = std::move(found);

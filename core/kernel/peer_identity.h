@@ -19,12 +19,6 @@ struct PeerIdentity {
   TaskIds ids;
 };
 
-// What names the process, and nothing else.
-struct PeerName {
-  UniqueFd pidfd;
-  std::uint64_t inode = 0;
-};
-
 enum class PeerOutcome {
   kOk,
   kUnsupported,     // the kernel lacks SO_PEERPIDFD (6.5) or pidfs (6.9)
@@ -34,9 +28,9 @@ enum class PeerOutcome {
 };
 [[nodiscard]] std::string_view name_of(PeerOutcome outcome);
 
-// Names the process that connected to us on `socket`: two system calls. Whether it still lives, and which ids
-// it has, is the caller's to ask. Fills `out` only on kOk.
-[[nodiscard]] PeerOutcome name_peer(int socket, PeerName& out);
+// A pidfd of the process that connected to us on `socket`: one system call. Its inode, whether it still lives,
+// and which ids it has are the caller's to ask (pidfd.h). Fills `out` only on kOk.
+[[nodiscard]] PeerOutcome open_peer(int socket, UniqueFd& out);
 
 // The process that connected to us on `socket`, alive, with the ids it had when it connected. Five
 // system calls; fills `out` only on kOk.

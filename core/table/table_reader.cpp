@@ -37,7 +37,7 @@ bool is_complete(std::uint64_t word) {
 }  // namespace
 
 Result<TableReader> TableReader::map(int descriptor, std::size_t size) {
-  struct stat st{};
+  struct stat st {};
   if (size < table_size(kBucketWidth) || size > kLargestTable || ::fstat(descriptor, &st) != 0 ||
       ((st.st_size != 0 || S_ISREG(st.st_mode)) && static_cast<std::size_t>(st.st_size) < size)) {
     return fail(Code::kInvalid, "the task table has an impossible size");
@@ -69,8 +69,6 @@ TableReader::TableReader(ipc::mapped_region region, std::uint32_t capacity)
     : region_(std::move(region)),
       capacity_(capacity),
       arrays_(TableArrays::at(region_.get_address(), capacity)),
-      pids_are_ours_(arrays_.header->pid_namespace != 0 &&
-                     kernel::own_namespaces().pid == arrays_.header->pid_namespace),
       kernel_keeps_down_(arrays_.header->kernel_keeps_down == 1) {}
 
 namespace {
@@ -142,14 +140,18 @@ LookupOutcome TableReader::find(std::uint64_t inode, TaskView& out, Sighting* se
   return stale() ? LookupOutcome::kStale : LookupOutcome::kAbsent;
 }
 
-LookupOutcome TableReader::find_by_pid(std::uint32_t pid, TaskView& out) const {
-  if (!pids_are_ours_) return LookupOutcome::kOtherNamespace;
+bool TableReader::pids_are_ours() const {
+  return arrays_.header->pid_namespace != 0 && kernel::own_pid_namespace() == arrays_.header->pid_namespace;
+}
+
+LookupOutcome TableReader::find_by_pid(std::uint32_t pid, TaskView& out, Sighting* seen) const {
+  if (!pids_are_ours()) return LookupOutcome::kOtherNamespace;
   for (const std::size_t bucket : {bucket_of(pid, capacity_), second_bucket_of(pid, capacity_)}) {
     for (std::size_t i = bucket * kBucketWidth; i < (bucket + 1) * kBucketWidth; ++i) {
       const std::uint64_t entry = arrays_.pid_index[i].load(std::memory_order_acquire);
       const std::uint64_t slot = (entry & 0xffffffff) - 1;
       if (entry == 0 || entry >> 32 != pid || slot >= capacity_) continue;
-      const LookupOutcome outcome = copy(slot, out);
+      const LookupOutcome outcome = copy(slot, out, seen);
       if (outcome == LookupOutcome::kAbsent) continue;
       if (outcome == LookupOutcome::kFound && out.record.pid != pid) continue;
       return outcome;

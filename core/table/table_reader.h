@@ -56,8 +56,10 @@ class TableReader {
   [[nodiscard]] BootTime expiry_of(const Sighting& seen) const;
 
   // The record of the process with this pid in keyd's pid namespace. Where the caller lives in another one
-  // the numbers mean others: kOtherNamespace always.
-  [[nodiscard]] LookupOutcome find_by_pid(std::uint32_t pid, TaskView& out) const;
+  // the numbers mean others: kOtherNamespace always. `seen` as above.
+  [[nodiscard]] LookupOutcome find_by_pid(std::uint32_t pid, TaskView& out, Sighting* seen = nullptr) const;
+  // Whether the caller's pids are keyd's.
+  [[nodiscard]] bool pids_are_ours() const;
   // Every record, in slot order. Records that are being written are skipped. Nothing is visited when stale.
   void for_each(const std::function<void(const TaskView&)>& visit) const;
 
@@ -79,7 +81,6 @@ class TableReader {
   boost::interprocess::mapped_region region_;
   std::uint32_t capacity_;
   TableArrays arrays_;
-  bool pids_are_ours_;  // same pid namespace as keyd
   bool kernel_keeps_down_;
 };
 

@@ -1,7 +1,7 @@
 // The order of an answer's steps is what makes it true at one moment: that of the look-up. What is asked of the
 // kernel is asked after it. Ids that are right afterwards were right then (or had been changed and changed back,
 // which nothing but a synchronous strength tells), and a process that lives afterwards lived then. Asked before,
-// a change between the two would be missed.
+// a change between the two would be missed: but where the record says that it is older than the question.
 #include "libkeyclient/src/peer.h"
 
 #include "core/kernel/peer_identity.h"
@@ -65,41 +65,96 @@ keyclient_status told(Standing standing) {
 
 }  // namespace
 
-keyclient_status identify(TableView& view, int socket, keyclient_identity& who,
-                          std::unique_ptr<keyclient_peer>* peer) {
-  kernel::PeerName name;
-  if (const keyclient_status status = named(kernel::name_peer(socket, name)); status != KEYCLIENT_OK)
-    return status;
-  table::TaskView found;
+namespace {
+
+// A record, what is looked at again of it, the table that holds it, and the ids that its process had where they
+// were asked for.
+struct Found {
+  table::TaskView view;
   table::Sighting seen;
   const MappedTable* table = nullptr;
+  kernel::TaskIds ids;
+};
+
+// The usual case of an answer that the peer's ids belong to, for one system call less: they are asked for first,
+// the pid comes with them, and the record is looked up by that instead of by the inode. Where the kernel itself
+// ends a record at exec and exit, and only there. A record from before the question that stands after it is of
+// a process that has lived all the while, and one process at a time has a pid: it is the peer's, and was as it
+// is when the ids were asked for. Whatever is not that case is false, and for the careful way below.
+bool found_by_number(const MappedTable& table, int pidfd, Found& found) {
+  const table::TableReader& reader = table.reader;
+  const table::Strength& strength = reader.header().strength;
+  if (!is_synchronous(strength.exec) || !is_synchronous(strength.exit) || !reader.pids_are_ours())
+    return false;
+  const BootTime before = boot_now();
+  kernel::PidfdInfo info;
+  if (kernel::query_ids(pidfd, info) != kernel::PidfdOutcome::kAlive) return false;
+  const auto outcome = reader.find_by_pid(info.pid, found.view, &found.seen);
+  const table::TaskRecord& record = found.view.record;
+  if (outcome != table::LookupOutcome::kFound || found.view.word.state != table::TaskState::kComplete ||
+      record.pending_since >= before || record.complete_since >= before) {
+    return false;
+  }
+  found.table = &table;
+  found.ids = info.ids;
+  return true;
+}
+
+keyclient_status other_credentials(keyclient_identity& who) {
+  clear(who);
+  return report(KEYCLIENT_UNKNOWN, "the process has other credentials than its record");
+}
+
+bool same_ids(const Found& found) {
+  return found.ids.euid == found.view.record.uid && found.ids.egid == found.view.record.gid;
+}
+
+// By the inode, and the ids afterwards where the strength asks for them.
+keyclient_status find_by_inode(TableView& view, int pidfd, keyclient_identity& who, Found& found) {
+  const auto inode = kernel::pidfs_inode(pidfd);
+  if (!inode) return named(kernel::PeerOutcome::kUnsupported);
   const auto outcome = view.look_up([&](const MappedTable& in) {
-    table = &in;
-    return in.reader.find_by_inode(name.inode, found, seen);
+    found.table = &in;
+    return in.reader.find_by_inode(*inode, found.view, found.seen);
   });
   if (!outcome) return report(outcome.error());
-  const table::TableHeader& header = table->reader.header();
-  if (*outcome == table::LookupOutcome::kFound) fill(who, found, header);
-  if (const keyclient_status status = status_of(*outcome, found); status != KEYCLIENT_OK) return status;
+  const table::TableHeader& header = found.table->reader.header();
+  if (*outcome == table::LookupOutcome::kFound) fill(who, found.view, header);
+  if (const keyclient_status status = status_of(*outcome, found.view); status != KEYCLIENT_OK) return status;
 
-  kernel::TaskIds ids;
-  switch (contact(header.strength, name.pidfd.get(), ids)) {
+  switch (contact(header.strength, pidfd, found.ids)) {
     case kernel::PidfdOutcome::kAlive: break;
     case kernel::PidfdOutcome::kGone:
       clear(who);
       return report(KEYCLIENT_NOT_AUTHENTICATED, "the process that connected has exited");
     default: clear(who); return cannot_be_asked();
   }
-  if (!is_synchronous(header.strength.credentials) &&
-      (ids.euid != found.record.uid || ids.egid != found.record.gid)) {
-    // In another user namespace the numbers differ although nothing changed; then too it is no answer to rely
-    // on.
-    clear(who);
-    return report(KEYCLIENT_UNKNOWN, "the process has other credentials than its record");
+  // In another user namespace the numbers differ although nothing changed; then too it is no answer to rely on.
+  if (!is_synchronous(header.strength.credentials) && !same_ids(found)) return other_credentials(who);
+  return KEYCLIENT_OK;
+}
+
+}  // namespace
+
+keyclient_status identify(TableView& view, int socket, keyclient_identity& who,
+                          std::unique_ptr<keyclient_peer>* peer) {
+  UniqueFd pidfd;
+  if (const keyclient_status status = named(kernel::open_peer(socket, pidfd)); status != KEYCLIENT_OK)
+    return status;
+  const auto known = view.known();
+  if (!known) return report(known.error());
+  Found found;
+  if (!is_synchronous((*known)->reader.header().strength.credentials) &&
+      found_by_number(**known, pidfd.get(), found)) {
+    if (!same_ids(found)) return other_credentials(who);
+    fill(who, found.view, found.table->reader.header());
+  } else if (const keyclient_status status = find_by_inode(view, pidfd.get(), who, found);
+             status != KEYCLIENT_OK) {
+    return status;
   }
   if (peer != nullptr) {
-    peer->reset(
-        new keyclient_peer{table->shared_from_this(), std::move(name.pidfd), seen, ids, seen.expires});
+    peer->reset(new keyclient_peer{found.table->shared_from_this(), std::move(pidfd), found.seen, found.ids,
+                                   found.seen.expires});
   }
   return KEYCLIENT_OK;
 }

@@ -3,14 +3,12 @@
 // so few numbers that they come round by themselves; and with keyd in that namespace too. A thousand of each whose
 // start times are equal.
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,6 +21,7 @@
 #include "core/kernel/pidfd.h"
 #include "tests/adversarial/besieged_keyd.h"
 #include "tests/adversarial/conversation.h"
+#include "tests/support/fork_as.h"
 #include "tests/support/sanitizers.h"
 #include "tests/support/tier_under_test.h"
 
@@ -33,16 +32,7 @@ constexpr int kRounds =
     kSanitized ? 100 : 1000;   // whose start times are equal; a sanitized client is too slow
 constexpr int kFewPids = 320;  // the least that Linux grants is 301, and 300 are kept back
 
-// fork() with a pid of the caller's choice; -1 where it is taken.
-pid_t fork_as(pid_t pid) {
-  clone_args arguments{};
-  arguments.exit_signal = SIGCHLD;
-  arguments.set_tid = reinterpret_cast<std::uint64_t>(&pid);
-  arguments.set_tid_size = 1;
-  return static_cast<pid_t>(::syscall(SYS_clone3, &arguments, sizeof arguments));
-}
-
-// The same by waiting until the number comes round again. Numbers in between are given to processes that end at
+// fork_as() by waiting until the number comes round again. Numbers in between are given to processes that end at
 // once and cost little.
 pid_t fork_at(pid_t pid) {
   for (pid_t last = 0;;) {

@@ -4,6 +4,7 @@
 // system call makes every system call dearer.
 #include <benchmark/benchmark.h>
 #include <keyclient/keyclient.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -138,7 +139,7 @@ void KernelPart(benchmark::State& state, const char* tier) {
   for (auto _ : state) {
     int pidfd = -1;
     socklen_t size = sizeof pidfd;
-    struct stat st{};
+    struct stat st {};
     if (::getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) != 0 || ::fstat(pidfd, &st) != 0)
       return state.SkipWithError("SO_PEERPIDFD");
     ::close(pidfd);
@@ -153,6 +154,94 @@ void ByPid(benchmark::State& state) {
     if (keyclient_lookup_pid(s.client, pid, &s.who) != KEYCLIENT_OK)
       return state.SkipWithError(keyclient_error());
   }
+}
+
+// What the writer does meanwhile, in tier kernel. Busy: another process exchanges without a pause, both on the
+// other processor where there is one. Stopped by SIGSTOP: the kernel goes on keeping the table, so that answers
+// stay answers. Killed: every answer is that there is none.
+enum class Writer { kIdle, kBusy, kStopped, kKilled };
+
+class WriterAt {
+ public:
+  WriterAt(Scene& scene, Writer doing) : scene_(scene), doing_(doing) {
+    if (doing == Writer::kStopped) ::kill(scene.keyd->pid(), SIGSTOP);
+    if (doing == Writer::kKilled) scene.keyd->kill();
+    if (doing != Writer::kBusy) return;
+    cpu_set_t last;
+    CPU_ZERO(&last);
+    CPU_SET(std::thread::hardware_concurrency() - 1, &last);
+    ::sched_setaffinity(scene.keyd->pid(), sizeof last, &last);
+    exchanging_ = std::make_unique<testing::Forked>([&](testing::Forked::Child& child) {
+      ::sched_setaffinity(0, sizeof last, &last);
+      ExchangeClient exchange(scene_.keyd->runtime_dir());
+      if (!exchange.connect() || !exchange.exchange()) return 1;
+      child.say("busy");
+      while (exchange.exchange()) {
+      }
+      return 1;
+    });
+    if (exchanging_->hear() != "busy") std::abort();
+  }
+  ~WriterAt() {
+    if (doing_ == Writer::kStopped) ::kill(scene_.keyd->pid(), SIGCONT);
+  }
+  WriterAt(const WriterAt&) = delete;
+  WriterAt& operator=(const WriterAt&) = delete;
+
+  // Afterwards too: an exchanger that failed has measured an idle keyd.
+  [[nodiscard]] bool still_busy() const {
+    siginfo_t ended{};
+    return !exchanging_ || (::waitid(P_PID, static_cast<id_t>(exchanging_->pid()), &ended,
+                                     WEXITED | WNOHANG | WNOWAIT) == 0 &&
+                            ended.si_pid == 0);
+  }
+
+ private:
+  Scene& scene_;
+  Writer doing_;
+  std::unique_ptr<testing::Forked> exchanging_;
+};
+
+template <typename Call>
+void while_the_writer(benchmark::State& state, Writer doing, keyclient_status when_killed, const Call& call) {
+  Scene& s = scene(kKernel);
+  keyclient_peer_t* peer = nullptr;
+  if (keyclient_identify(s.client, s.accepted.get(), &peer, &s.who) != KEYCLIENT_OK)
+    return state.SkipWithError(keyclient_error());
+  {
+    const WriterAt writer(s, doing);
+    const keyclient_status expected = doing == Writer::kKilled ? when_killed : KEYCLIENT_OK;
+    for (auto _ : state) {
+      if (call(s, peer) != expected) {
+        state.SkipWithError(keyclient_error());
+        break;
+      }
+    }
+    const auto times = times_of(50'000, [&] { return call(s, peer) == expected; });
+    state.counters["p99_us"] = percentile(times, 99);
+    state.counters["slowest_us"] = percentile(times, 100);
+    if (!writer.still_busy()) state.SkipWithError("the exchanges have ended");
+  }
+  keyclient_peer_free(peer);
+  if (doing == Writer::kKilled) scene("");  // another keyd next time
+}
+void LookUpWhile(benchmark::State& state, Writer doing) {
+  while_the_writer(state, doing, KEYCLIENT_UNKNOWN, [](Scene& s, keyclient_peer_t*) {
+    return keyclient_lookup_pid(s.client, static_cast<std::uint32_t>(s.process->pid()), &s.who);
+  });
+}
+void IdentifyWhile(benchmark::State& state, Writer doing) {
+  while_the_writer(state, doing, KEYCLIENT_UNKNOWN, [](Scene& s, keyclient_peer_t*) {
+    return keyclient_lookup_socket(s.client, s.accepted.get(), &s.who);
+  });
+}
+void CheckWhile(benchmark::State& state, Writer doing) {
+  while_the_writer(state, doing, KEYCLIENT_GONE,
+                   [](Scene&, keyclient_peer_t* peer) { return keyclient_peer_check(peer); });
+}
+void GlanceWhile(benchmark::State& state, Writer doing) {
+  while_the_writer(state, doing, KEYCLIENT_GONE,
+                   [](Scene&, keyclient_peer_t* peer) { return keyclient_peer_glance(peer); });
 }
 
 // keyd stopped with SIGSTOP, its heartbeat over: every look-up says "unknown". Now and then one also looks
@@ -191,6 +280,15 @@ BENCHMARK(BareLoads);
 BENCHMARK(BootClock);
 BENCHMARK(ByPid);
 BENCHMARK(ByPidWhileKeydIsStopped);
+#define IN_EACH_STATE(function)                           \
+  BENCHMARK_CAPTURE(function, idle, Writer::kIdle);       \
+  BENCHMARK_CAPTURE(function, busy, Writer::kBusy);       \
+  BENCHMARK_CAPTURE(function, stopped, Writer::kStopped); \
+  BENCHMARK_CAPTURE(function, killed, Writer::kKilled)
+IN_EACH_STATE(LookUpWhile);
+IN_EACH_STATE(IdentifyWhile);
+IN_EACH_STATE(CheckWhile);
+IN_EACH_STATE(GlanceWhile);
 
 }  // namespace
 }  // namespace keyd::bench

@@ -82,9 +82,19 @@ def rows():
     yield Row("the same, p99", field("ByPidWhileKeydIsStopped", "p99_us"), None, "µs", 1)
     for tier, said in (("every_syscall", "tier kernel, ids watched"), ("kernel", "tier kernel"), ("pidfd", "tier pidfd")):
         of = lambda name, t=tier: field(f"{name}/{t}")
-        yield Row(f"identity of a peer from its socket, {said}", of("Identify"), of("KernelPart"), "ns", 1.2)
+        yield Row(f"identity of a peer from its socket, {said}", of("PeerBySocket"), of("KernelPart"), "ns", 1.2)
+        yield Row(f"the same with a handle to check it by, {said}", of("Identify"), of("KernelPart"), "ns", 1.25)
         yield Row(f"check of a peer, {said}", of("PeerCheck"), lambda r: r("BareLoads") + r("BootClock"), "ns", 2)
         yield Row(f"glance at a peer, {said}", of("PeerGlance"), None, "ns", 60 if tier == "pidfd" else 10)
+    for doing in ("idle", "busy", "stopped", "killed"):
+        of = lambda name, d=doing: field(f"{name}While/{d}")
+        killed = doing == "killed"  # then the answer is that there is none, and has to be had in under 1 µs
+        yield Row(f"look-up by pid, tier kernel, keyd {doing}", of("LookUp"), None if killed else field("GetPpid"), "ns",
+                  1000 if killed else 0.7)
+        yield Row(f"identity from its socket, tier kernel, keyd {doing}", of("Identify"), field("KernelPart/kernel"),
+                  "ns", 1.2)
+        yield Row(f"check of a peer, tier kernel, keyd {doing}", of("Check"), None, "ns", 1000)
+        yield Row(f"glance at a peer, tier kernel, keyd {doing}", of("Glance"), None, "ns", 60 if killed else 10)
     yield Row("shared memory of a process", field("TableOctets", "octets_each"), None, "octets", 256)
     yield "the exchange"
     echo = field("EchoRoundTrip", "cpu_us")

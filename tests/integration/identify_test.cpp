@@ -16,6 +16,7 @@
 #include "core/kernel/pidfd.h"
 #include "tests/support/descriptors.h"
 #include "tests/support/eventually.h"
+#include "tests/support/fork_as.h"
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
@@ -492,6 +493,35 @@ TEST_P(Identify, WhoDoesNotKnowThePeersNumbersSaysUnknownOrIsRight) {
       const keyclient_status status = identify();
       if (status == KEYCLIENT_UNKNOWN) return table.on_credentials == KEYCLIENT_SYNCHRONOUS ? 1 : 0;
       return status == KEYCLIENT_OK && table.on_credentials == KEYCLIENT_SYNCHRONOUS ? 0 : 2;
+    });
+    return service.wait();
+  });
+  EXPECT_EQ(below.wait(), 0);
+}
+
+// A service that has looked at the table before it forks: its child, the first of a pid namespace, knows the table
+// too, but its numbers are others. One of its own children has the number that the authenticated process has outside.
+TEST_P(Identify, AChildInANamespaceOfItsOwnTakesNobodyForWhoHasThatNumberOutside) {
+  if (::getuid() != 0) GTEST_SKIP() << "needs root to make a pid namespace";
+  const auto process = authenticated();
+  ASSERT_EQ(identify(), KEYCLIENT_OK) << keyclient_error();
+  ASSERT_EQ(keyclient_lookup_pid(client_, static_cast<std::uint32_t>(process->pid()), &who_), KEYCLIENT_OK);
+  Forked below([&](Forked::Child&) {
+    if (::unshare(CLONE_NEWPID) != 0) return 90;
+    Forked service([&](Forked::Child&) {
+      const pid_t number = process->pid();
+      if (keyclient_lookup_pid(client_, static_cast<std::uint32_t>(number), &who_) != KEYCLIENT_UNSUPPORTED)
+        return 1;
+      const pid_t stranger = fork_as(number);
+      if (stranger == 0) {
+        (void)connect();
+        ::pause();
+      }
+      if (stranger != number) return 91;
+      const UniqueFd accepted(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      const keyclient_status status = identify(accepted.get());
+      ::kill(stranger, SIGKILL);
+      return status == KEYCLIENT_NOT_AUTHENTICATED ? 0 : 2;
     });
     return service.wait();
   });

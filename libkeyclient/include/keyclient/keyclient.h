@@ -14,7 +14,8 @@
  * Deadlines: every call that talks to keyd takes at most the handle's timeout (default 10 s) and then gives
  *   KEYCLIENT_DEADLINE; the time a password callback takes does not count.
  * A restart of keyd: session calls give KEYCLIENT_GONE (authenticate again on the same handle); look-ups find
- *   the new table by themselves.
+ *   the new table by themselves, up to the 63rd restart: each earlier table stays mapped, for another thread may
+ *   be reading it. After that they say KEYCLIENT_UNKNOWN until the handle is closed and opened anew.
  * Secrets: passwords and keys lie in locked memory that is left out of core files and wiped; in memfd_secret(2),
  *   which debuggers cannot read and with which the machine does not hibernate, where the kernel has it. What a
  *   caller is given in its own buffer is its own to wipe. A program that wants no debugger at its session calls

@@ -21,11 +21,14 @@ TEST(Namespaces, AreTheSameForAProcessAndItsOrdinaryChild) {
 TEST(Namespaces, DifferInsideANewPidNamespace) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make a pid namespace";
   const NamespaceIds own = own_namespaces();
+  EXPECT_EQ(own_pid_namespace(), own.pid);
   test::Child child([&] {
+    if (own_pid_namespace() != own.pid) return 11;
     if (::unshare(CLONE_NEWPID) != 0) return 10;
     test::Child inside([&] {
       const NamespaceIds ids = own_namespaces();
-      return ids.pid != own.pid && ids.pid != 0 && ids.user == own.user ? 0 : 1;
+      return ids.pid != own.pid && ids.pid != 0 && ids.user == own.user && own_pid_namespace() == ids.pid ? 0
+                                                                                                          : 1;
     });
     return inside.wait();
   });
