@@ -12,6 +12,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/error.h"
+#include "core/exchange/kryptoknight.h"
 #include "core/secret/secret.h"
 #include "core/table/task_table_layout.h"
 #include "keyd/store_sealer.h"
@@ -35,12 +36,30 @@ struct StoredUser {
   bool allow_historic = false;
   std::uint64_t created = 0, password_changed = 0;  // seconds since the Unix epoch
   std::uint32_t credential_count = 0;
-  Bytes sealed_password;  // for `challenge`
+  // Grows with every change of what a login rests on: a secret, the state. A change that was thought of for one
+  // version does not hold for another.
+  std::uint64_t version = 0;
+  Bytes sealed_password;    // for `challenge`; empty: none
+  Bytes sealed_crypt;       // for `kryptoknight`: the crypt(3) string; empty: none
+  std::string crypt_shape;  // its setting without the salt ("$y$j9T$"): what a stand-in imitates
+  Bytes sealed_md5;         // for its historic suite: salt and MD5; empty: none
+};
+
+// The secrets that an enrolment or a change of password gives a user. What is empty is taken away.
+struct UserSecrets {
+  Bytes sealed_password, sealed_crypt, sealed_md5;
+  std::string crypt_shape;
 };
 
 [[nodiscard]] Result<Bytes> seal_password(const StoreSealer& sealer, std::string_view user_id,
                                           ByteView password);
 [[nodiscard]] Result<secret::SecretBuffer> unseal_password(const StoreSealer& sealer, const StoredUser& user);
+
+// The hash of `suite`, to and from the form in which it is sealed.
+[[nodiscard]] Result<Bytes> seal_hash(const StoreSealer& sealer, std::string_view user_id,
+                                      const exchange::PasswordHash& hash);
+[[nodiscard]] Result<exchange::PasswordHash> unseal_hash(const StoreSealer& sealer, const StoredUser& user,
+                                                         wire::Suite suite);
 
 struct CredentialEntry {
   std::string name;
@@ -67,6 +86,11 @@ struct TryCount {
   bool familiar = false;  // the user has succeeded from there
 };
 
+struct CryptShape {
+  std::string shape;
+  std::uint64_t users = 0;
+};
+
 class UserStore {
  public:
   virtual ~UserStore() = default;
@@ -82,7 +106,15 @@ class UserStore {
   // kRefused when the name is taken.
   [[nodiscard]] virtual Result<void> add(const StoredUser& user) = 0;
   // All of these: kNotFound when there is no such user.
-  [[nodiscard]] virtual Result<void> set_password(const std::string& name, const Bytes& sealed) = 0;
+  // Replaces all secrets, at once; `version` as below.
+  [[nodiscard]] virtual Result<void> set_secrets(const std::string& name, std::uint64_t version,
+                                                 const UserSecrets& secrets) = 0;
+  // A new salt for the same password (seed 001, figure 6, 612). kConflict when the record of the user with this id is
+  // not of `version` any more: nothing was changed; read it again, and the password has to be judged again.
+  [[nodiscard]] virtual Result<void> replace_hash(const std::string& user_id, std::uint64_t version, wire::Suite suite,
+                                                  const Bytes& sealed, const std::string& crypt_shape) = 0;
+  // How many users have a crypt(3) hash of each shape.
+  [[nodiscard]] virtual Result<std::vector<CryptShape>> crypt_shapes() = 0;
   [[nodiscard]] virtual Result<void> set_state(const std::string& name, UserState state) = 0;
   [[nodiscard]] virtual Result<void> remove(const std::string& name) = 0;
   // A locked user becomes active, and the failed tries at this name are forgotten. kRefused when the user is

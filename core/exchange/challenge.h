@@ -23,6 +23,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/error.h"
+#include "core/exchange/random_source.h"
 #include "core/exchange/secure_channel.h"
 #include "core/exchange/transcript.h"
 #include "core/secret/secret.h"
@@ -30,9 +31,6 @@
 #include "core/wire/limits.h"
 
 namespace keyd::exchange {
-
-// Fills its argument with random octets; false when it cannot.
-using RandomSource = std::function<bool(MutableByteView)>;
 
 // key = T(password, nonce), the transformative function (claims 1, 4, 5):
 //   HMAC_SHA256        HMAC-SHA256, key = password                              32 octets   modern

@@ -14,6 +14,7 @@
 //   exporter         = KDF(k1 | k2, TH, "keyd/1 exporter")
 //   chain(e+1)       = KDF(chain(e), r, "keyd/1 chain" | be32(e+1))
 //   traffic(d, e+1)  = KDF(chain(e+1), r, "keyd/1 traffic " d | be32(e+1))
+//   a command's key: as above, with secret chain(e) | SK                 (`kryptoknight`, per_command)
 //   exporter'        = KDF(chain(e+1), r, "keyd/1 exporter")            after a planned exec was adopted
 //   export(label, n) = KDF(exporter, "", "keyd/1 export" | be32(|label|) | label | be32(n))
 #pragma once
@@ -36,6 +37,7 @@ enum class RecordType : std::uint8_t {
   kFinished = 1,     // of an exchange
   kSession = 2,      // a SessionRequest or SessionReply
   kApplication = 3,  // a program's own
+  kPassword = 4,     // the clear password, as the first thing in a session of `kryptoknight`
 };
 
 inline constexpr std::size_t kRecordHeader = 13, kRecordOverhead = kRecordHeader + 16;  // octets
@@ -61,6 +63,8 @@ class SecureChannel {
 
   // To the next epoch, on both ends at the same point of the conversation. 32 octets each.
   void advance(ByteView client_fresh, ByteView server_fresh);
+  // The same, with a key that both ends have for the next command alone (`kryptoknight`, per_command).
+  void advance_with_key(ByteView client_fresh, ByteView server_fresh, ByteView key);
   // Like advance, and with a new exporter: what the image before the exec exported stays its own.
   void advance_for_new_image(ByteView client_fresh, ByteView server_fresh);
 
