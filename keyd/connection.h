@@ -10,11 +10,11 @@
 #include <optional>
 #include <string>
 
-#include "core/exchange/challenge.h"
 #include "core/exchange/secure_channel.h"
 #include "core/kernel/peer_identity.h"
 #include "core/wire/message_codec.h"
 #include "keyd/audit.h"
+#include "keyd/exchange.h"
 #include "keyd/idle_watch.h"
 #include "keyd/quota.h"
 
@@ -35,12 +35,20 @@ enum class Phase : std::uint8_t {
 
 enum class Door { kClients, kAdministrators };
 
+// What each command's own key comes from (`kryptoknight`, per_command).
+struct CommandKeys {
+  wire::Suite suite;
+  secret::SecretBuffer hash;  // P' of the login
+  bool used;                  // the key at hand has carried its command
+};
+
 // An established session's end of the conversation.
 struct Session {
   exchange::SecureChannel channel;
   std::string id;  // 16 octets
   std::string user;
   std::string user_id;  // of the store
+  std::optional<CommandKeys> command_keys;
 };
 
 class Connection : public std::enable_shared_from_this<Connection> {
@@ -100,7 +108,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] bool closed() const { return phase == Phase::kClosed; }
 
   Phase phase;
-  std::unique_ptr<exchange::ChallengeServer> exchange;  // while Challenged
+  std::unique_ptr<Exchange> exchange;                   // while Challenged
   std::unique_ptr<Session> session;                     // while Established, HandedOver, and during a renewal
   std::unique_ptr<wire::AdminRequest> awaiting_secret;  // while Secret
   IdleWatch::Place idle_place;

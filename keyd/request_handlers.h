@@ -6,15 +6,21 @@
 
 namespace keyd::daemon {
 
-// exchange_requests.cpp
-// Gives up the renewal that the connection is in, if it is in one; its session goes on. False, with a refusal
-// sent, when it is a first exchange that the client would leave.
-[[nodiscard]] bool leave_renewal(Server& server, Connection& connection);
+// challenge_requests.cpp
 void handle_challenge_start(Server& server, Connection& connection, const ClientRequest& request);
 void handle_challenge_finished(Server& server, Connection& connection, const ClientRequest& request);
+
+// kryptoknight_requests.cpp
+void handle_kryptoknight_start(Server& server, Connection& connection, const ClientRequest& request);
+void handle_kryptoknight_password(Server& server, Connection& connection, const ClientRequest& request);
+void handle_fresh_key(Server& server, Connection& connection, const SessionRequest& request);
+
+// table_request.cpp
 void handle_table(Server& server, Connection& connection, const ClientRequest& request);
 
 // session_requests.cpp
+// Refuses inside the session's sealed channel: the session goes on.
+void refuse_sealed(Connection& connection, wire::RefusalCode code, std::string text);
 void handle_record(Server& server, Connection& connection, const ClientRequest& request);
 void handle_whoami(Server& server, Connection& connection, const SessionRequest& request);
 void handle_rekey(Server& server, Connection& connection, const SessionRequest& request);

@@ -16,6 +16,10 @@ using Client = wire::ClientPacket;
 constexpr std::array kClient{
     ClientEntry{Client::kChallengeStart, "challenge-start", kFresh | kChallenged | kEstablished,
                 handle_challenge_start},
+    ClientEntry{Client::kKryptoknightStart, "kryptoknight-start", kFresh | kChallenged | kEstablished,
+                handle_kryptoknight_start},
+    ClientEntry{Client::kKryptoknightPassword, "kryptoknight-password", kChallenged,
+                handle_kryptoknight_password},
     ClientEntry{Client::kFinished, "finished", kChallenged, handle_challenge_finished},
     ClientEntry{Client::kRecord, "record", kChallenged | kEstablished | kHandedOver, handle_record},
     ClientEntry{Client::kTable, "table", kFresh | kEstablished, handle_table},
@@ -31,6 +35,7 @@ constexpr std::array kSession{
     SessionEntry{Session::kPlanExec, "plan-exec", kEstablished, handle_plan_exec},
     SessionEntry{Session::kAdopt, "adopt", kHandedOver, handle_adopt},
     SessionEntry{Session::kEcho, "echo", kEstablished, handle_echo},
+    SessionEntry{Session::kFreshKey, "fresh-key", kEstablished, handle_fresh_key},
 };
 
 using Admin = wire::AdminRequest;

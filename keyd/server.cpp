@@ -78,6 +78,7 @@ Server::Server(asio::io_context& loop, ServerParts parts)
       turns_(loop),
       undelivered_timer_(loop),
       passwords_(*sealer_, config_.historic_enabled && config_.resident_passwords),
+      stand_ins_(*sealer_),
       tries_(try_limits(config_), parts.tries, boot_now()),
       tasks_(loop,
              std::make_unique<table::TableWriter>(std::move(parts.tier.memory), std::move(parts.table_bell),
@@ -101,6 +102,8 @@ Server::~Server() = default;
 Result<void> Server::start() {
   if (auto stirred = noise_.start(); !stirred) return stirred;
   if (auto prepared = passwords_.prepare(); !prepared) return prepared;
+  if (auto set = stand_ins_.set_resalting(config_.resalting()); !set) return set;
+  if (auto prepared = stand_ins_.prepare(); !prepared) return prepared;
   client_door_.open();
   admin_door_.open();
   tick();
@@ -144,6 +147,8 @@ void Server::reload(Result<Config> loaded) {
   tries_.set_limits(try_limits(config_));
   idle_.set_period(nanoseconds(config_.idle_deadline));
   passwords_.set_resident(config_.historic_enabled && config_.resident_passwords);
+  if (auto set = stand_ins_.set_resalting(config_.resalting()); !set) log::error(set.error().message());
+  note_crypt_shapes_changed();
   for (const std::string& key : changes.kept)
     log::warn(key + " is set otherwise now, but a change takes effect at the next start of keyd only");
   event.event = "config.reloaded";
@@ -170,6 +175,7 @@ void Server::tick() {
     tries_swept_ = now;
     sweep_tries();
   }
+  if (std::exchange(shapes_changed_, false)) learn_crypt_shapes();
   tick_timer_.expires_after(kTick);
   tick_timer_.async_wait([this](boost::system::error_code ec) {
     if (!ec) tick();
@@ -222,6 +228,18 @@ void Server::sweep_tries() {
       kTriesQueue, [faded = std::move(faded)](UserStore& store) { return store.record_tries(faded); },
       [](const Result<void>& stored) {
         if (!stored) log::error(stored.error().message());
+      });
+}
+
+void Server::learn_crypt_shapes() {
+  store_.post(
+      kTriesQueue, [](UserStore& store) { return store.crypt_shapes(); },
+      [this](Result<std::vector<CryptShape>> shapes) {
+        if (shapes) {
+          stand_ins_.set_shapes(std::move(*shapes));
+        } else {
+          log::error(shapes.error().message());
+        }
       });
 }
 

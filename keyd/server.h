@@ -21,12 +21,14 @@
 #include "keyd/nonce_ledger.h"
 #include "keyd/password_source.h"
 #include "keyd/quota.h"
+#include "keyd/stand_in_hashes.h"
 #include "keyd/store_probe.h"
 #include "keyd/store_thread.h"
 #include "keyd/task_registry.h"
 #include "keyd/tier_ladder.h"
 #include "keyd/try_ledger.h"
 #include "keyd/user_directory.h"
+#include "keyd/user_lanes.h"
 #include "keyd/worker_pool.h"
 
 namespace keyd::daemon {
@@ -92,6 +94,11 @@ class Server {
   [[nodiscard]] const StoreSealer& sealer() const { return *sealer_; }
   [[nodiscard]] UserDirectory& users() { return users_; }
   [[nodiscard]] PasswordSource& passwords() { return passwords_; }
+  [[nodiscard]] StandInHashes& stand_ins() { return stand_ins_; }
+  // The store's hashes may have other shapes now: the stand-ins learn of it at the next tick.
+  void note_crypt_shapes_changed() { shapes_changed_ = true; }
+  [[nodiscard]] WorkerPool& workers() { return workers_; }
+  [[nodiscard]] UserLanes& lanes() { return lanes_; }
   [[nodiscard]] NonceLedger& nonces() { return nonces_; }
   [[nodiscard]] TaskRegistry& tasks() { return tasks_; }
   [[nodiscard]] Quota& quota() { return quota_; }
@@ -113,6 +120,7 @@ class Server {
   void tick();
   void close_delivered();
   void sweep_tries();
+  void learn_crypt_shapes();
 
   boost::asio::io_context& loop_;
   Config config_;
@@ -133,6 +141,8 @@ class Server {
   boost::asio::steady_timer undelivered_timer_;
   std::unordered_map<std::uint64_t, std::weak_ptr<Connection>> owners_;
   PasswordSource passwords_;
+  StandInHashes stand_ins_;
+  bool shapes_changed_ = true;
   NonceLedger nonces_;
   TryLedger tries_;
   BootTime tries_swept_ = 0;
@@ -145,6 +155,7 @@ class Server {
   StoreThread store_;
   StoreProbe store_probe_;
   UserDirectory users_;
+  UserLanes lanes_;
   NoiseKeeper noise_;
   WorkerPool workers_;  // last: its threads use what stands before it
 };

@@ -1,16 +1,15 @@
 // Requests inside a session. Every one of them passes through handle_record, which opens the record, finds
 // the request in its table, and has the process confirmed before anything is done for it.
 #include <array>
+#include <utility>
 
 #include "core/crypto/random.h"
 #include "core/table/task_terms.h"
+#include "keyd/exchange_steps.h"
 #include "keyd/request_handlers.h"
 #include "keyd/server.h"
 
 namespace keyd::daemon {
-namespace {
-
-using Fresh = std::array<std::uint8_t, 32>;
 
 void refuse_sealed(Connection& connection, wire::RefusalCode code, std::string text) {
   wire::SessionReply reply;
@@ -18,6 +17,10 @@ void refuse_sealed(Connection& connection, wire::RefusalCode code, std::string t
   reply.mutable_refused()->set_text(std::move(text));
   connection.reply_sealed(reply);
 }
+
+namespace {
+
+using Fresh = std::array<std::uint8_t, 32>;
 
 // Both sides' fresh octets for a new epoch; false, with a refusal sent, when the client's are not 32.
 bool draw_fresh(Connection& connection, const wire::Fresh& client, Fresh& server_fresh) {
@@ -30,6 +33,16 @@ bool draw_fresh(Connection& connection, const wire::Fresh& client, Fresh& server
     return false;
   }
   return true;
+}
+
+// Where each command has a key of its own, the one at hand carries one command and then the next key alone.
+bool command_key_is_fresh(Connection& connection, wire::SessionRequest::BodyCase type) {
+  auto& keys = connection.session->command_keys;
+  if (!keys || type == wire::SessionRequest::kFreshKey) return true;
+  if (!std::exchange(keys->used, true)) return true;
+  refuse_sealed(connection, wire::REFUSAL_OUT_OF_ORDER,
+                "each command of this session has a key of its own: ask for it");
+  return false;
 }
 
 // Whether the process still is what its record says, asked before anything is done for it. False: it was told
@@ -103,6 +116,7 @@ void handle_record(Server& server, Connection& connection, const ClientRequest& 
   for (const SessionEntry& entry : session_requests()) {
     if (entry.type != message.body_case()) continue;
     if ((entry.phases & static_cast<std::uint8_t>(connection.phase)) == 0) break;
+    if (!command_key_is_fresh(connection, entry.type)) return;
     entry.handle(server, connection, {message, payload});
     return;
   }
@@ -201,6 +215,12 @@ void handle_plan_exec(Server& server, Connection& connection, const SessionReque
 }
 
 void handle_adopt(Server& server, Connection& connection, const SessionRequest& request) {
+  if (connection.session->command_keys) {
+    refuse_sealed(
+        connection, wire::REFUSAL_POLICY,
+        "a session with a key for each command is not handed over: the hash stays with the first image");
+    return;
+  }
   Fresh fresh{};
   if (!draw_fresh(connection, request.message.adopt(), fresh)) return;
   wire::SessionReply reply;

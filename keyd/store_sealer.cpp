@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/crypto/aead.h"
+#include "core/crypto/kdf.h"
 #include "core/crypto/random.h"
 
 namespace keyd::daemon {
@@ -77,6 +78,11 @@ Result<secret::SecretBuffer> StoreSealer::open(std::initializer_list<std::string
     return fail(Code::kBroken, "a sealed value in the store does not open under its key");
   }
   return plaintext;
+}
+
+void StoreSealer::derive(std::string_view purpose, MutableByteView out) const {
+  const std::string info = "keyd/1 store" + std::string(purpose);
+  crypto::hkdf_sha256(key_.reveal(), {}, bytes_of(info), out);
 }
 
 }  // namespace keyd::daemon

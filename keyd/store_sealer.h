@@ -34,6 +34,10 @@ class StoreSealer {
   [[nodiscard]] Result<secret::SecretBuffer> open(std::initializer_list<std::string_view> binding,
                                                   ByteView sealed) const;
 
+  // A key for another purpose than sealing: HKDF-SHA256(key, "", "keyd/1 store" | purpose), steady as long as the
+  // store key is. At most 8160 octets.
+  void derive(std::string_view purpose, MutableByteView out) const;
+
  private:
   Key key_;
 };

@@ -41,7 +41,7 @@ struct StoredUser {
   std::uint64_t version = 0;
   Bytes sealed_password;    // for `challenge`; empty: none
   Bytes sealed_crypt;       // for `kryptoknight`: the crypt(3) string; empty: none
-  std::string crypt_shape;  // its setting without the salt ("$y$j9T$"): what a stand-in imitates
+  std::string crypt_shape;  // crypt_shape_of() its setting: what a stand-in imitates
   Bytes sealed_md5;         // for its historic suite: salt and MD5; empty: none
 };
 
@@ -86,9 +86,15 @@ struct TryCount {
   bool familiar = false;  // the user has succeeded from there
 };
 
+// What of a crypt(3) setting is alike for many users: the head, how many octets the salt's text has, and the tail,
+// with blanks between them ("$y$j9T$ 22 $").
+[[nodiscard]] std::string crypt_shape_of(const crypto::CryptSetting& setting);
+// The setting of that shape, its salt left out; `salt_size` is what that has. One that is no shape: all empty.
+[[nodiscard]] crypto::CryptSetting setting_of_shape(const std::string& shape, std::size_t& salt_size);
+
 struct CryptShape {
   std::string shape;
-  std::uint64_t users = 0;
+  std::uint64_t users = 0;  // who have it
 };
 
 class UserStore {
@@ -111,8 +117,9 @@ class UserStore {
                                                  const UserSecrets& secrets) = 0;
   // A new salt for the same password (seed 001, figure 6, 612). kConflict when the record of the user with this id is
   // not of `version` any more: nothing was changed; read it again, and the password has to be judged again.
-  [[nodiscard]] virtual Result<void> replace_hash(const std::string& user_id, std::uint64_t version, wire::Suite suite,
-                                                  const Bytes& sealed, const std::string& crypt_shape) = 0;
+  [[nodiscard]] virtual Result<void> replace_hash(const std::string& user_id, std::uint64_t version,
+                                                  wire::Suite suite, const Bytes& sealed,
+                                                  const std::string& crypt_shape) = 0;
   // How many users have a crypt(3) hash of each shape.
   [[nodiscard]] virtual Result<std::vector<CryptShape>> crypt_shapes() = 0;
   [[nodiscard]] virtual Result<void> set_state(const std::string& name, UserState state) = 0;

@@ -52,7 +52,8 @@
 
 namespace keyd::exchange {
 
-inline constexpr std::size_t kKryptoknightNonce = 16, kSecretHashModern = 32, kSecretHashHistoric = 16;  // octets
+inline constexpr std::size_t kKryptoknightNonce = 16, kSecretHashModern = 32,
+                             kSecretHashHistoric = 16;  // octets
 
 // P' and how it is made of a password: what a server stores.
 struct PasswordHash {
@@ -72,7 +73,8 @@ void secret_hash_historic(ByteView password_hash, ByteView client_nonce, ByteVie
                           std::string_view host_port, MutableByteView out);
 // {SK}SH, and back: one DES block.
 [[nodiscard]] Result<Bytes> wrap_session_key_historic(ByteView secret_hash, ByteView session_key);
-[[nodiscard]] Result<secret::SecretBuffer> unwrap_session_key_historic(ByteView secret_hash, ByteView wrapped);
+[[nodiscard]] Result<secret::SecretBuffer> unwrap_session_key_historic(ByteView secret_hash,
+                                                                       ByteView wrapped);
 // Octets with DES parity that are no weak key; drawn again until they are none.
 [[nodiscard]] Result<secret::SecretBuffer> draw_des_session_key(const RandomSource& random);
 
@@ -87,8 +89,8 @@ class CommandKeyRequest {
  public:
   [[nodiscard]] Result<wire::FreshKey> ask(const RandomSource& random);
   // kRefused: it was not made by somebody who knows P'.
-  [[nodiscard]] Result<secret::SecretBuffer> take(const wire::WrappedKey& answer, wire::Suite suite, ByteView hash,
-                                                  std::string_view host_port);
+  [[nodiscard]] Result<secret::SecretBuffer> take(const wire::WrappedKey& answer, wire::Suite suite,
+                                                  ByteView hash, std::string_view host_port);
   [[nodiscard]] ByteView client_nonce() const { return bytes_of(sent_.client_nonce()); }
 
  private:
@@ -99,8 +101,9 @@ struct CommandKey {
   secret::SecretBuffer session_key;
 };
 // The server's: kInvalid when the nonce has not 16 octets.
-[[nodiscard]] Result<CommandKey> make_command_key(const wire::FreshKey& request, wire::Suite suite, ByteView hash,
-                                                  std::string_view host_port, const RandomSource& random);
+[[nodiscard]] Result<CommandKey> make_command_key(const wire::FreshKey& request, wire::Suite suite,
+                                                  ByteView hash, std::string_view host_port,
+                                                  const RandomSource& random);
 
 // ---- the machines
 
@@ -150,11 +153,13 @@ class KryptoknightServer {
  public:
   // 311 to 319: takes the client's packet and the stored hash, and gives the packet to send once the task is PENDING.
   // `carriage` is the way for the salt; where the salt does not fit it (kryptoknight.cpp), the next that it fits.
-  [[nodiscard]] Result<Bytes> reply(ByteView packet, const wire::KryptoknightStart& start, PasswordHash stored,
-                                    wire::SaltCarriage carriage, const RandomSource& random);
+  [[nodiscard]] Result<Bytes> reply(ByteView packet, const wire::KryptoknightStart& start,
+                                    PasswordHash stored, wire::SaltCarriage carriage,
+                                    const RandomSource& random);
   // 329: the clear password, out of the session's first record. kRefused: it does not open, so its sender does not
   // know P'; or the conversation was changed.
-  [[nodiscard]] Result<secret::SecretBuffer> take_password(ByteView packet, const wire::KryptoknightPassword& message);
+  [[nodiscard]] Result<secret::SecretBuffer> take_password(ByteView packet,
+                                                           const wire::KryptoknightPassword& message);
   // 335, once the password was compared, the new hash is durable, and the task is COMPLETE: the packet to send.
   [[nodiscard]] Result<Bytes> confirm();
   // The established channel; may be called once, after confirm().

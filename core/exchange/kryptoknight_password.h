@@ -14,12 +14,18 @@ struct Resalting {
   std::string method = "yescrypt";  // modern: crypto::make_crypt_setting
   unsigned cost = 0;
   wire::SaltCarriage carriage = wire::SALT_CARRIAGE_BESIDE_NONCE;  // salts are made of a size that fits it
-  bool historic_salt = true;  // false: MD5 of the password alone, as figures 3 and 4, which has no salt to renew
+  bool historic_salt =
+      true;  // false: MD5 of the password alone, as figures 3 and 4, which has no salt to renew
 };
 
+// What new salts have so that they fit the carriage: octets of the text of a crypt(3) salt at most, and of a historic
+// one. They are of another size than the carriage wants only where the method leaves no choice.
+[[nodiscard]] std::size_t longest_salt(wire::SaltCarriage carriage);
+[[nodiscard]] std::size_t historic_salt_size(wire::SaltCarriage carriage);
+
 // A new P' for `password`, with a fresh salt.
-[[nodiscard]] Result<PasswordHash> make_password_hash(wire::Suite suite, ByteView password, const Resalting& resalting,
-                                                      const RandomSource& random);
+[[nodiscard]] Result<PasswordHash> make_password_hash(wire::Suite suite, ByteView password,
+                                                      const Resalting& resalting, const RandomSource& random);
 
 // Whether the password is the one that `stored` was made of; compared in constant time.
 [[nodiscard]] Result<bool> is_password_of(const PasswordHash& stored, ByteView password);

@@ -190,6 +190,8 @@ keyclient_status keyclient_plan_exec(keyclient_t* client, int* socket, int* keys
       return KEYCLIENT_OK;
     }
     // All that can fail here comes before the announcement.
+    if (!session.can_be_handed_over())
+      return report(KEYCLIENT_UNSUPPORTED, "a session with a key for each command is not handed over");
     auto key_fd = make_key_descriptor(Session::kHandoverSize);
     if (!key_fd) return report(key_fd.error());
     UniqueFd link(::fcntl(session.descriptor(), F_DUPFD_CLOEXEC, 3));

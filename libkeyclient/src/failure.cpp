@@ -28,6 +28,7 @@ Failure failure_of(const Error& error) {
     case Code::kInvalid: return {KEYCLIENT_INVALID, error.message()};
     case Code::kRefused: return {KEYCLIENT_REFUSED, error.message()};
     case Code::kNotFound: return {KEYCLIENT_NOT_FOUND, error.message()};
+    case Code::kConflict:
     case Code::kBroken: break;
   }
   return {KEYCLIENT_INTERNAL, error.message()};

@@ -5,31 +5,32 @@
 
 namespace keyd::client {
 
-Outcome<wire::ChallengeStart> choice_of(const keyclient_login& login) {
-  wire::ChallengeStart choice;
-  const std::string_view scheme = login.scheme == nullptr ? "challenge" : login.scheme;
+namespace {
+
+Outcome<wire::Suite> suite_of(const keyclient_login& login) {
   const std::string_view suite = login.suite == nullptr ? "modern" : login.suite;
+  if (suite == "modern") return wire::SUITE_MODERN;
+  if (suite == "historic") return wire::SUITE_HISTORIC;
+  return failed(KEYCLIENT_INVALID, "unknown suite \"" + escape(suite) + "\": modern or historic");
+}
+
+Outcome<Choice> challenge_choice(const keyclient_login& login, wire::Suite suite) {
   const std::string_view transform = login.transform == nullptr ? "" : login.transform;
-  if (login.user == nullptr || !is_acceptable_name(login.user))
-    return failed(KEYCLIENT_INVALID, "not a user name");
-  if (scheme != "challenge")
-    return failed(KEYCLIENT_UNSUPPORTED,
-                  "unknown scheme \"" + escape(scheme) + "\"; this library has: challenge");
+  if (login.per_command != 0)
+    return failed(KEYCLIENT_INVALID, "keys for single commands are of the scheme kryptoknight");
+  wire::ChallengeStart choice;
   choice.set_user(login.user);
+  choice.set_suite(suite);
   choice.set_key_count(login.key_count == 0 ? 2 : login.key_count);
-  if (suite == "modern") {
+  if (suite == wire::SUITE_MODERN) {
     if (!transform.empty() && transform != "hmac-sha256")
       return failed(KEYCLIENT_INVALID, "the modern suite has the transform hmac-sha256");
     if (login.nonce_bits != 0 && login.nonce_bits != 256)
       return failed(KEYCLIENT_INVALID, "the modern suite has 256-bit numbers");
-    choice.set_suite(wire::SUITE_MODERN);
     choice.set_transform(wire::TRANSFORM_HMAC_SHA256);
     choice.set_nonce_bits(256);
     return choice;
   }
-  if (suite != "historic")
-    return failed(KEYCLIENT_INVALID, "unknown suite \"" + escape(suite) + "\": modern or historic");
-  choice.set_suite(wire::SUITE_HISTORIC);
   choice.set_nonce_bits(login.nonce_bits == 0 ? 16 : login.nonce_bits);
   if (transform.empty() || transform == "hmac-md5" || transform == "keyed-md5") {
     choice.set_transform(wire::TRANSFORM_HMAC_MD5);
@@ -42,6 +43,30 @@ Outcome<wire::ChallengeStart> choice_of(const keyclient_login& login) {
                   "unknown transform \"" + escape(transform) + "\": md5, hmac-md5, keyed-md5-rfc1828");
   }
   return choice;
+}
+
+Outcome<Choice> kryptoknight_choice(const keyclient_login& login, wire::Suite suite) {
+  if (login.transform != nullptr || login.nonce_bits != 0 || login.key_count != 0)
+    return failed(KEYCLIENT_INVALID, "transform, nonce_bits and key_count are of the scheme challenge");
+  wire::KryptoknightStart choice;
+  choice.set_user(login.user);
+  choice.set_suite(suite);
+  choice.set_per_command(login.per_command != 0);
+  return choice;
+}
+
+}  // namespace
+
+Outcome<Choice> choice_of(const keyclient_login& login) {
+  const std::string_view scheme = login.scheme == nullptr ? "challenge" : login.scheme;
+  if (login.user == nullptr || !is_acceptable_name(login.user))
+    return failed(KEYCLIENT_INVALID, "not a user name");
+  const auto suite = suite_of(login);
+  if (!suite) return std::unexpected(suite.error());
+  if (scheme == "challenge") return challenge_choice(login, *suite);
+  if (scheme == "kryptoknight") return kryptoknight_choice(login, *suite);
+  return failed(KEYCLIENT_UNSUPPORTED,
+                "unknown scheme \"" + escape(scheme) + "\"; this library has: challenge, kryptoknight");
 }
 
 Outcome<secret::SecretBuffer> ask_password(const keyclient_login& login) {

@@ -8,7 +8,7 @@
 namespace keyd::client {
 
 // The exchange's choice for `login`; KEYCLIENT_INVALID or KEYCLIENT_UNSUPPORTED when it makes no sense.
-[[nodiscard]] Outcome<wire::ChallengeStart> choice_of(const keyclient_login& login);
+[[nodiscard]] Outcome<Choice> choice_of(const keyclient_login& login);
 
 // The password from the login's buffer, or from its callback.
 [[nodiscard]] Outcome<secret::SecretBuffer> ask_password(const keyclient_login& login);

@@ -1,9 +1,9 @@
 #include "libkeyclient/src/session.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/crypto/random.h"
-#include "core/exchange/challenge.h"
 
 namespace keyd::client {
 namespace {
@@ -21,42 +21,13 @@ Outcome<FreshOctets> draw_fresh() {
 
 std::string text_from(const FreshOctets& fresh) { return {fresh.begin(), fresh.end()}; }
 
-Failure unexpected_answer() { return {KEYCLIENT_INVALID, "keyd answered something else than was asked"}; }
-
 }  // namespace
 
 Outcome<Session> Session::authenticate(KeydLink& link, const std::string& server_name, const Login& login,
                                        const std::string& renews, secret::SecretBuffer& password) {
-  wire::ChallengeStart choice = login.choice;
-  choice.set_server_name(server_name);
-  choice.set_renews(renews);
-  exchange::ChallengeClient machine(choice);
-
-  const auto start = machine.start(crypto::fill_random);
-  if (!start) return std::unexpected(failure_of(start.error()));
-  const auto numbers = link.ask(*start);
-  if (!numbers) return std::unexpected(numbers.error());
-  if (numbers->message.has_refused()) return std::unexpected(failure_of(numbers->message.refused()));
-  if (!numbers->message.has_challenge_numbers()) return std::unexpected(unexpected_answer());
-  if (auto taken = machine.take_numbers(numbers->packet, numbers->message.challenge_numbers()); !taken) {
-    return std::unexpected(failure_of(taken.error()));
-  }
-
-  if (password.empty()) {
-    auto given = login.password();
-    if (!given) return std::unexpected(given.error());
-    password = std::move(*given);
-  }
-  const auto proof = machine.prove(password.reveal());
-  if (!proof) return std::unexpected(failure_of(proof.error()));
-  const auto judged = link.ask(*proof);
-  if (!judged) return std::unexpected(judged.error());
-  if (judged->message.has_denied()) return failed(KEYCLIENT_DENIED, "denied: wrong user name or password");
-  if (judged->message.has_refused()) return std::unexpected(failure_of(judged->message.refused()));
-  if (!judged->message.has_finished()) return std::unexpected(unexpected_answer());
-  auto channel = machine.finish(judged->packet, bytes_of(judged->message.finished()));
-  if (!channel) return failed(KEYCLIENT_SERVER_UNPROVEN, channel.error().message());
-  return Session(std::move(link), std::move(*channel), machine.session_id());
+  auto established = run_exchange(link, server_name, login, renews, password);
+  if (!established) return std::unexpected(established.error());
+  return Session(std::move(link), std::move(*established));
 }
 
 Outcome<Session> Session::adopt(KeydLink link, ByteView handover) {
@@ -65,8 +36,9 @@ Outcome<Session> Session::adopt(KeydLink link, ByteView handover) {
   }
   auto channel = exchange::SecureChannel::take_over(handover.subspan(16 + wire::kSessionIdSize));
   if (!channel) return failed(KEYCLIENT_INVALID, "what KEYD_SESSION names is no session");
-  Session session(std::move(link), std::move(*channel),
-                  std::string(text_of(handover.subspan(16, wire::kSessionIdSize))));
+  Session session(
+      std::move(link),
+      {std::move(*channel), std::string(text_of(handover.subspan(16, wire::kSessionIdSize))), std::nullopt});
   const auto fresh = draw_fresh();
   if (!fresh) return std::unexpected(fresh.error());
   wire::SessionRequest request;
@@ -81,6 +53,32 @@ Outcome<Session> Session::adopt(KeydLink link, ByteView handover) {
 }
 
 Outcome<Session::Reply> Session::ask_once(const wire::SessionRequest& request, ByteView payload) {
+  if (auto ready = provide_command_key(); !ready) return std::unexpected(ready.error());
+  return exchange_records(request, payload);
+}
+
+Outcome<void> Session::provide_command_key() {
+  if (!command_keys_ || !std::exchange(command_keys_->used, true)) return {};
+  exchange::CommandKeyRequest asked;
+  auto fresh = asked.ask(crypto::fill_random);
+  if (!fresh) return std::unexpected(failure_of(fresh.error()));
+  wire::SessionRequest request;
+  *request.mutable_fresh_key() = std::move(*fresh);
+  const auto reply = exchange_records(request, {});
+  if (!reply) return std::unexpected(reply.error());
+  if (!reply->message.has_fresh_key()) return std::unexpected(unexpected_answer());
+  const wire::WrappedKey& answer = reply->message.fresh_key();
+  const auto key =
+      asked.take(answer, command_keys_->suite, command_keys_->hash.reveal(), command_keys_->host_port);
+  if (!key) {
+    link_.abandon();
+    return failed(KEYCLIENT_GONE, key.error().message() + "; the session is over");
+  }
+  channel_.advance_with_key(asked.client_nonce(), bytes_of(answer.server_nonce()), key->reveal());
+  return {};
+}
+
+Outcome<Session::Reply> Session::exchange_records(const wire::SessionRequest& request, ByteView payload) {
   if (!link_.usable()) return failed(KEYCLIENT_GONE, "the conversation with keyd has broken off");
   const auto plaintext = wire::encode_session(request, payload);
   const auto record = channel_.seal(exchange::RecordType::kSession, plaintext.reveal());

@@ -1,25 +1,13 @@
 // An authenticated session with keyd, and how it comes to be. One thread at a time: the handle sees to it.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "core/exchange/secure_channel.h"
-#include "core/secret/secret.h"
-#include "libkeyclient/src/keyd_link.h"
+#include "libkeyclient/src/login_exchange.h"
 
 namespace keyd::client {
-
-// Fills its argument with the password (truncating it to the length). Asked at most once a login.
-using PasswordSource = std::function<Outcome<secret::SecretBuffer>()>;
-
-struct Login {
-  wire::ChallengeStart choice;  // without client_random, server_name, renews
-  PasswordSource password;
-  bool may_retry = false;  // the source may take longer than keyd waits
-};
 
 class Session {
  public:
@@ -42,6 +30,8 @@ class Session {
 
   [[nodiscard]] const exchange::SecureChannel& channel() const { return channel_; }
   [[nodiscard]] const std::string& id() const { return id_; }
+  // Whether the image after a planned exec can take it over.
+  [[nodiscard]] bool can_be_handed_over() const { return !command_keys_; }
   [[nodiscard]] int descriptor() const { return link_.descriptor(); }
   // To run a renewal on. This session stays as it is when that fails.
   [[nodiscard]] KeydLink& link() { return link_; }
@@ -50,8 +40,11 @@ class Session {
       16 + wire::kSessionIdSize + exchange::SecureChannel::kHandoverSize;
 
  private:
-  Session(KeydLink link, exchange::SecureChannel channel, std::string id)
-      : link_(std::move(link)), channel_(std::move(channel)), id_(std::move(id)) {}
+  Session(KeydLink link, Established established)
+      : link_(std::move(link)),
+        channel_(std::move(established.channel)),
+        id_(std::move(established.session_id)),
+        command_keys_(std::move(established.command_keys)) {}
 
   struct Reply {
     secret::SecretBuffer plaintext;
@@ -60,10 +53,14 @@ class Session {
   };
   [[nodiscard]] Outcome<Reply> ask(const wire::SessionRequest& request, ByteView payload = {});
   [[nodiscard]] Outcome<Reply> ask_once(const wire::SessionRequest& request, ByteView payload);
+  [[nodiscard]] Outcome<Reply> exchange_records(const wire::SessionRequest& request, ByteView payload);
+  // Where each command has a key of its own: sees to the next one's.
+  [[nodiscard]] Outcome<void> provide_command_key();
 
   KeydLink link_;
   exchange::SecureChannel channel_;
   std::string id_;
+  std::optional<CommandKeys> command_keys_;
 };
 
 }  // namespace keyd::client

@@ -22,6 +22,7 @@ using namespace keyd;
 struct Options {
   std::string runtime_dir, user, scheme = "challenge", suite = "modern", transform;
   std::uint32_t nonce_bits = 0, key_count = 0;
+  bool per_command = false;
   int password_fd = -1;
   std::vector<std::string> credentials, command;
   std::string prompt_failure;  // why there was no password
@@ -71,18 +72,21 @@ void parse(int argc, char** argv, Options& options) {
                  "of its descriptor in KEYD_CREDENTIAL_<NAME> (may be repeated)")
       ->option_text("NAME");
   console::is_one_of(app.add_option("--scheme", options.scheme, "the exchange (default: challenge)"),
-                     {"challenge"});
+                     {"challenge", "kryptoknight"});
   console::is_one_of(app.add_option("--suite", options.suite,
                                     "historic is weak, and must be allowed by keyd and\n"
                                     "for the user (default: modern)"),
                      {"modern", "historic"});
+  app.add_flag(
+      "--per-command", options.per_command,
+      "kryptoknight: new keys for each request; CMD cannot take the\nsession over, it keeps the record alone");
   app.add_option("--transform", options.transform,
-                 "of the historic suite: hmac-md5, md5, keyed-md5-rfc1828\n(default: hmac-md5)")
+                 "challenge, of the historic suite: hmac-md5, md5, keyed-md5-rfc1828\n(default: hmac-md5)")
       ->option_text("NAME");
   app.add_option("--nonce-bits", options.nonce_bits,
-                 "of the historic suite: 16 to 256, a multiple of 8 (default: 16)")
+                 "challenge, of the historic suite: 16 to 256, a multiple of 8 (default: 16)")
       ->option_text("BITS");
-  app.add_option("--keys", options.key_count, "1: one key; 2: one for each direction (default: 2)")
+  app.add_option("--keys", options.key_count, "challenge: 1: one key; 2: one for each direction (default: 2)")
       ->check(CLI::Range(1, 2))
       ->option_text("1|2");
   app.footer(
@@ -120,6 +124,7 @@ keyclient_status authenticate(keyclient_t* client, Options& options) {
   login.transform = options.transform.empty() ? nullptr : options.transform.c_str();
   login.nonce_bits = options.nonce_bits;
   login.key_count = options.key_count;
+  login.per_command = options.per_command ? 1 : 0;
   login.password_callback = give_password;
   login.password_context = &options;
   return keyclient_authenticate(client, &login);

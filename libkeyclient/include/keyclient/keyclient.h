@@ -93,17 +93,20 @@ typedef int (*keyclient_password_callback)(void* context, char* buffer, size_t c
 typedef struct keyclient_login {
   size_t size;
   const char* user;
-  const char* scheme; /* NULL: "challenge" */
+  const char* scheme; /* "challenge" or "kryptoknight"; NULL: "challenge" */
   const char* suite;  /* NULL: "modern"; "historic" only where keyd's administrator allows it */
   const char*
-      transform; /* historic: "md5", "hmac-md5" (default; also named "keyed-md5"), "keyed-md5-rfc1828" */
-  uint32_t nonce_bits; /* historic: 16 to 256, 0: 16 */
-  uint32_t key_count;  /* 1 or 2; 0: 2 */
+      transform; /* challenge, historic: "md5", "hmac-md5" (default; also named "keyed-md5"), "keyed-md5-rfc1828" */
+  uint32_t nonce_bits; /* challenge, historic: 16 to 256, 0: 16 */
+  uint32_t key_count;  /* challenge: 1 or 2; 0: 2 */
   /* Either a password of 1 to 1024 octets (the caller wipes its own copy), or a callback. */
   const void* password;
   size_t password_size;
   keyclient_password_callback password_callback;
   void* password_context;
+  /* kryptoknight: not 0 for new keys, from the stored hash, for each request; costs a round trip more each, and
+   * such a session is not handed over at an exec. */
+  int per_command;
 } keyclient_login;
 
 /* Runs the exchange. On a handle that has a session it renews it: the old one stands until the new one is

@@ -1,0 +1,120 @@
+#include "keyd/stand_in_hashes.h"
+
+#include <algorithm>
+#include <array>
+
+#include "core/base/bytes.h"
+#include "core/crypto/digest.h"
+#include "core/crypto/random.h"
+
+namespace keyd::daemon {
+namespace {
+
+constexpr std::string_view kCryptAlphabet =
+    "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+constexpr std::size_t kCryptHash = 43;  // octets behind the setting, as yescrypt has them
+
+using Mac = std::array<std::uint8_t, crypto::kSha256Size>;
+
+// HMAC-SHA256(key, purpose | 0 | name | be32(block)), as many octets as it takes.
+void pseudorandom(ByteView key, std::string_view purpose, std::string_view name, MutableByteView out) {
+  const std::uint8_t end = 0;
+  for (std::size_t at = 0; at < out.size(); at += crypto::kSha256Size) {
+    Mac mac;
+    const auto block = be32(static_cast<std::uint32_t>(at / crypto::kSha256Size));
+    crypto::hmac(crypto::Hash::kSha256, key, {bytes_of(purpose), {&end, 1}, bytes_of(name), block}, mac);
+    std::ranges::copy(ByteView(mac).first(std::min(mac.size(), out.size() - at)),
+                      out.begin() + static_cast<std::ptrdiff_t>(at));
+  }
+}
+
+void to_crypt_text(MutableByteView octets) {
+  for (std::uint8_t& octet : octets) octet = static_cast<std::uint8_t>(kCryptAlphabet[octet % 64]);
+}
+
+}  // namespace
+
+Result<void> StandInHashes::prepare() {
+  if (!crypto::fill_random_private(hashes_.reveal())) return fail(Code::kBroken, "no random numbers");
+  sealer_.derive("kryptoknight stand-in salts", salts_.reveal());
+  sealed_.id = std::string(16, '\0');
+  for (const wire::Suite suite : {wire::SUITE_MODERN, wire::SUITE_HISTORIC}) {
+    auto sealed = seal_hash(sealer_, sealed_.id, invented("", suite));
+    if (!sealed) return std::unexpected(sealed.error());
+    (suite == wire::SUITE_MODERN ? sealed_.sealed_crypt : sealed_.sealed_md5) = std::move(*sealed);
+  }
+  return {};
+}
+
+Result<void> StandInHashes::set_resalting(const exchange::Resalting& resalting) {
+  const auto setting = crypto::make_crypt_setting(resalting.method, resalting.cost,
+                                                  exchange::longest_salt(resalting.carriage));
+  if (!setting) return std::unexpected(setting.error());
+  resalting_ = resalting;
+  usual_ = {crypt_shape_of(*setting), 0};
+  return {};
+}
+
+void StandInHashes::set_shapes(std::vector<CryptShape> shapes) {
+  // A user who logs in goes over to the usual shape. So does a name, one after the other, as the others get fewer:
+  // each has its place in a row of which they are the beginning.
+  std::ranges::sort(shapes, {}, [&](const CryptShape& shape) {
+    return std::pair(shape.shape == usual_.shape, shape.shape);
+  });
+  shapes_ = std::move(shapes);
+  users_ = 0;
+  for (const CryptShape& shape : shapes_) users_ += shape.users;
+}
+
+exchange::PasswordHash StandInHashes::invented(const std::string& name, wire::Suite suite) const {
+  exchange::PasswordHash out;
+  out.suite = suite;
+  if (suite == wire::SUITE_HISTORIC) {
+    out.salt.resize(resalting_.historic_salt ? exchange::historic_salt_size(resalting_.carriage) : 0);
+    pseudorandom(salts_.reveal(), "md5", name, out.salt);
+    out.hash = secret::SecretBuffer(crypto::kMd5Size);
+    pseudorandom(hashes_.reveal(), "md5", name, out.hash.reveal());
+    return out;
+  }
+  std::array<std::uint8_t, 4> place{};
+  pseudorandom(salts_.reveal(), "place", name, place);
+  const std::string* shape = &usual_.shape;
+  std::uint64_t left = read_be32(place) * users_ >> 32;  // the place in the row of all users
+  for (const CryptShape& each : shapes_) {
+    shape = &each.shape;
+    if (left < each.users) break;
+    left -= each.users;
+  }
+  std::size_t salt_size = 0;
+  out.setting = setting_of_shape(*shape, salt_size);
+  Bytes salt(salt_size);
+  pseudorandom(salts_.reveal(), *shape, name, salt);
+  to_crypt_text(salt);
+  out.setting.salt = std::string(text_of(salt));
+  return out;
+}
+
+Result<exchange::PasswordHash> StandInHashes::hash_of(const StoredUser* user, const std::string& name,
+                                                      wire::Suite suite, bool obstacle) const {
+  auto stand_in = invented(name, suite);
+  const bool has_one =
+      user != nullptr && !(suite == wire::SUITE_MODERN ? user->sealed_crypt : user->sealed_md5).empty();
+  auto real = unseal_hash(sealer_, has_one ? *user : sealed_, suite);
+  if (!real) return real;
+  if (has_one && !obstacle) return real;
+  if (has_one) {
+    stand_in.setting = std::move(real->setting);
+    stand_in.salt = std::move(real->salt);
+  }
+  if (suite == wire::SUITE_MODERN) {
+    const std::string setting = stand_in.setting.text();
+    stand_in.hash = secret::SecretBuffer(setting.size() + kCryptHash);
+    std::ranges::copy(bytes_of(setting), stand_in.hash.reveal().begin());
+    const MutableByteView hash = stand_in.hash.reveal().subspan(setting.size());
+    pseudorandom(hashes_.reveal(), "crypt", name, hash);
+    to_crypt_text(hash);
+  }
+  return stand_in;
+}
+
+}  // namespace keyd::daemon

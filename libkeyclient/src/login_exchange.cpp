@@ -1,0 +1,103 @@
+#include "libkeyclient/src/login_exchange.h"
+
+#include "core/crypto/random.h"
+#include "core/exchange/challenge.h"
+
+namespace keyd::client {
+
+Failure unexpected_answer() { return {KEYCLIENT_INVALID, "keyd answered something else than was asked"}; }
+
+namespace {
+
+// The answer to a step of an exchange; what refuses it is a failure.
+Outcome<ServerAnswer> ask(KeydLink& link, ByteView packet) {
+  auto answer = link.ask(packet);
+  if (!answer) return answer;
+  if (answer->message.has_denied()) return failed(KEYCLIENT_DENIED, "denied: wrong user name or password");
+  if (answer->message.has_refused()) return std::unexpected(failure_of(answer->message.refused()));
+  return answer;
+}
+
+Outcome<void> provide(const Login& login, secret::SecretBuffer& password) {
+  if (!password.empty()) return {};
+  auto given = login.password();
+  if (!given) return std::unexpected(given.error());
+  password = std::move(*given);
+  return {};
+}
+
+Outcome<Established> run_challenge(KeydLink& link, const wire::ChallengeStart& choice, const Login& login,
+                                   secret::SecretBuffer& password) {
+  exchange::ChallengeClient machine(choice);
+  const auto start = machine.start(crypto::fill_random);
+  if (!start) return std::unexpected(failure_of(start.error()));
+  const auto numbers = ask(link, *start);
+  if (!numbers) return std::unexpected(numbers.error());
+  if (!numbers->message.has_challenge_numbers()) return std::unexpected(unexpected_answer());
+  if (auto taken = machine.take_numbers(numbers->packet, numbers->message.challenge_numbers()); !taken)
+    return std::unexpected(failure_of(taken.error()));
+
+  if (auto given = provide(login, password); !given) return std::unexpected(given.error());
+  const auto proof = machine.prove(password.reveal());
+  if (!proof) return std::unexpected(failure_of(proof.error()));
+  const auto judged = ask(link, *proof);
+  if (!judged) return std::unexpected(judged.error());
+  if (!judged->message.has_finished()) return std::unexpected(unexpected_answer());
+  auto channel = machine.finish(judged->packet, bytes_of(judged->message.finished()));
+  if (!channel) return failed(KEYCLIENT_SERVER_UNPROVEN, channel.error().message());
+  return Established{std::move(*channel), machine.session_id(), std::nullopt};
+}
+
+Outcome<Established> run_kryptoknight(KeydLink& link, const wire::KryptoknightStart& choice,
+                                      const Login& login, secret::SecretBuffer& password) {
+  exchange::KryptoknightClient machine(choice);
+  const auto start = machine.start(crypto::fill_random);
+  if (!start) return std::unexpected(failure_of(start.error()));
+  const auto reply = ask(link, *start);
+  if (!reply) return std::unexpected(reply.error());
+  if (!reply->message.has_kryptoknight_reply()) return std::unexpected(unexpected_answer());
+  if (auto taken = machine.take_reply(reply->packet, reply->message.kryptoknight_reply()); !taken)
+    return std::unexpected(failure_of(taken.error()));
+
+  if (auto given = provide(login, password); !given) return std::unexpected(given.error());
+  auto hash = exchange::hash_password(password.reveal(), machine.how());
+  if (!hash) return std::unexpected(failure_of(hash.error()));
+  if (auto opened = machine.open_session(std::move(*hash)); !opened) {
+    // One and the same from here: a wrong password, a user that does not exist, a server that is none.
+    return failed(
+        KEYCLIENT_DENIED,
+        "denied: wrong user name or password, or not the server that knows its hash (the password was "
+        "not sent)");
+  }
+  const auto proof = machine.send_password(password.reveal());
+  if (!proof) return std::unexpected(failure_of(proof.error()));
+  const auto judged = ask(link, *proof);
+  if (!judged) return std::unexpected(judged.error());
+  if (!judged->message.has_finished()) return std::unexpected(unexpected_answer());
+  auto channel = machine.finish(judged->packet, bytes_of(judged->message.finished()));
+  if (!channel) return failed(KEYCLIENT_SERVER_UNPROVEN, channel.error().message());
+  Established established{std::move(*channel), machine.session_id(), std::nullopt};
+  if (choice.per_command())
+    established.command_keys.emplace(
+        CommandKeys{choice.suite(), machine.take_hash(), choice.server_name(), false});
+  return established;
+}
+
+}  // namespace
+
+Outcome<Established> run_exchange(KeydLink& link, const std::string& server_name, const Login& login,
+                                  const std::string& renews, secret::SecretBuffer& password) {
+  return std::visit(
+      [&](auto choice) {
+        choice.set_server_name(server_name);
+        choice.set_renews(renews);
+        if constexpr (std::is_same_v<decltype(choice), wire::ChallengeStart>) {
+          return run_challenge(link, choice, login, password);
+        } else {
+          return run_kryptoknight(link, choice, login, password);
+        }
+      },
+      login.choice);
+}
+
+}  // namespace keyd::client

@@ -1,0 +1,51 @@
+// The exchanges as a client runs them: from the choice to an established channel, one function for each scheme, read
+// beside the drawing of its scheme in core/exchange/.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "core/exchange/kryptoknight.h"
+#include "core/exchange/secure_channel.h"
+#include "core/secret/secret.h"
+#include "libkeyclient/src/keyd_link.h"
+
+namespace keyd::client {
+
+// Gives the password. Asked at most once a login, when the task is PENDING.
+using PasswordSource = std::function<Outcome<secret::SecretBuffer>()>;
+
+// Everything but the random octets, server_name and renews.
+using Choice = std::variant<wire::ChallengeStart, wire::KryptoknightStart>;
+
+struct Login {
+  Choice choice;
+  PasswordSource password;
+  bool may_retry = false;  // the source may take longer than keyd waits
+};
+
+// Where each command has a key of its own: what that is made from.
+struct CommandKeys {
+  wire::Suite suite;
+  secret::SecretBuffer hash;  // P' of the login
+  std::string host_port;
+  bool used = false;  // the key at hand has carried its command
+};
+
+struct Established {
+  exchange::SecureChannel channel;
+  std::string session_id;
+  std::optional<CommandKeys> command_keys;
+};
+
+// Runs the exchange on `link`. `renews`: the id of the session that it renews, or empty. `password` is filled from
+// the login when it is empty. KEYCLIENT_DENIED: the password, or whoever answered, was not the right one.
+[[nodiscard]] Outcome<Established> run_exchange(KeydLink& link, const std::string& server_name,
+                                                const Login& login, const std::string& renews,
+                                                secret::SecretBuffer& password);
+
+[[nodiscard]] Failure unexpected_answer();
+
+}  // namespace keyd::client
