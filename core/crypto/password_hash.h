@@ -5,6 +5,9 @@
 //   └head─┘└──────salt─────────┘│└──────────────────hash────────────────────┘
 //                              tail
 //
+// Some methods have none of the parts that others have: the salt of a bcrypt setting has no tail, "$3$" (NT) no salt, and
+// the DES ones no head. crypt_method.cpp has the table.
+//
 // The working storage of libcrypt (32 KiB) lies in the locked pool and is wiped. The memory that a memory-hard method
 // fills is libcrypt's own: ordinary pages, given back to the kernel at the end of the call.
 #pragma once
@@ -32,7 +35,7 @@ struct CryptSetting {
 // What the method and cost of a setting would take, by its text alone.
 struct CryptCost {
   std::string method;         // "yescrypt", "sha512crypt", …
-  std::uint64_t memory = 0;   // octets
+  std::uint64_t memory = 0;   // octets filled in all, so that a second pass counts like as much memory again
   std::uint64_t rounds = 0;   // of the method's own unit; 0 where memory is what counts
 };
 

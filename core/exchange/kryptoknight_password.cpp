@@ -1,0 +1,59 @@
+#include "core/exchange/kryptoknight_password.h"
+
+#include <algorithm>
+
+#include "core/crypto/digest.h"
+
+namespace keyd::exchange {
+namespace {
+
+// Salts of the size that fits the way they are to travel: all 16 octets of the server nonce, a part of it, or any.
+// As text a salt has 6 bits a character: 12 characters are the fewest that all methods take and that have 64 bits.
+struct SaltSize {
+  std::size_t octets, characters;
+};
+SaltSize salt_size_for(wire::SaltCarriage carriage) {
+  switch (carriage) {
+    case wire::SALT_CARRIAGE_IS_NONCE:
+      return {.octets = kKryptoknightNonce, .characters = kKryptoknightNonce};
+    case wire::SALT_CARRIAGE_STARTS_NONCE: return {.octets = 8, .characters = 12};
+    default: return {.octets = 16, .characters = crypto::kMaxCryptString};
+  }
+}
+
+// One that crypt(3) cannot be given is nobody's.
+bool is_possible(wire::Suite suite, ByteView password) {
+  if (password.empty() || password.size() > wire::kMaxPassword) return false;
+  if (suite != wire::SUITE_MODERN) return true;
+  return password.size() <= crypto::kMaxCryptPassword && std::ranges::find(password, 0) == password.end();
+}
+
+}  // namespace
+
+Result<PasswordHash> make_password_hash(wire::Suite suite, ByteView password, const Resalting& resalting,
+                                        const RandomSource& random) {
+  PasswordHash made;
+  made.suite = suite;
+  const SaltSize size = salt_size_for(resalting.carriage);
+  if (suite == wire::SUITE_MODERN) {
+    auto setting = crypto::make_crypt_setting(resalting.method, resalting.cost, size.characters);
+    if (!setting) return std::unexpected(setting.error());
+    made.setting = *std::move(setting);
+  } else if (resalting.historic_salt) {
+    made.salt.resize(size.octets);
+    if (!random(made.salt)) return fail(Code::kBroken, "no random numbers");
+  }
+  auto hash = hash_password(password, made);
+  if (!hash) return std::unexpected(hash.error());
+  made.hash = *std::move(hash);
+  return made;
+}
+
+Result<bool> is_password_of(const PasswordHash& stored, ByteView password) {
+  if (!is_possible(stored.suite, password)) return false;
+  const auto hash = hash_password(password, stored);
+  if (!hash) return std::unexpected(hash.error());
+  return crypto::constant_time_equal(hash->reveal(), stored.hash.reveal());
+}
+
+}  // namespace keyd::exchange
