@@ -30,6 +30,9 @@ bool is_possible(wire::Suite suite, ByteView password) {
 
 }  // namespace
 
+std::size_t longest_salt(wire::SaltCarriage carriage) { return salt_size_for(carriage).characters; }
+std::size_t historic_salt_size(wire::SaltCarriage carriage) { return salt_size_for(carriage).octets; }
+
 Result<PasswordHash> make_password_hash(wire::Suite suite, ByteView password, const Resalting& resalting,
                                         const RandomSource& random) {
   PasswordHash made;
