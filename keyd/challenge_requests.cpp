@@ -84,8 +84,7 @@ void judge_proof(Server& server, Connection& connection, ByteView packet, ByteVi
 
 void handle_challenge_finished(Server& server, Connection& connection, const ClientRequest& request) {
   if (!std::holds_alternative<exchange::ChallengeServer>(connection.exchange->machine)) {
-    refuse_exchange(server, connection, wire::REFUSAL_OUT_OF_ORDER,
-                    "that is no message of the exchange that has begun");
+    connection.refuse(wire::REFUSAL_OUT_OF_ORDER, "that is no message of the exchange that has begun");
     return;
   }
   const std::string& record = request.message.finished();

@@ -266,8 +266,7 @@ void handle_kryptoknight_password(Server& server, Connection& connection, const 
   Exchange& exchange = *connection.exchange;
   auto* const machine = std::get_if<exchange::KryptoknightServer>(&exchange.machine);
   if (machine == nullptr) {
-    refuse_exchange(server, connection, wire::REFUSAL_OUT_OF_ORDER,
-                    "that is no message of the exchange that has begun");
+    connection.refuse(wire::REFUSAL_OUT_OF_ORDER, "that is no message of the exchange that has begun");
     return;
   }
   // Others of this source's exchanges may have failed since this one began: so many at a time are no way around the

@@ -44,7 +44,9 @@ bool is_soak() {
   return value != nullptr && std::string_view(value) == "1";
 }
 
-std::string lenient_config(const std::string& more) { return kUnlimitedPending + (kUnlimitedTries + more); }
+std::string lenient_config(const std::string& more) {
+  return kUnlimitedPending + (kUnlimitedTries + more) + "[kryptoknight]\ncost = 1\n";
+}
 std::string config_without_events() { return lenient_config(in_a_steady_tier()); }
 
 std::ostream& operator<<(std::ostream& out, const Standing& standing) {
@@ -54,8 +56,8 @@ std::ostream& operator<<(std::ostream& out, const Standing& standing) {
 void BesiegedKeyd::SetUp() {
   if (::getuid() != 0) GTEST_SKIP() << "needs root to count keyd's descriptors";
   ASSERT_TRUE(keyd_.start()) << keyd_.log();
-  keyd_.enrol("alice", "right");
-  keyd_.enrol("bob", "other");
+  keyd_.enrol("alice", "right", {"--scheme", "challenge", "--scheme", "kryptoknight"});
+  keyd_.enrol("bob", "other", {"--scheme", "challenge", "--scheme", "kryptoknight"});
   keyd_.enrol("honest", "honest");
   keyd_.enrol("victim", "victim");
   keyd_.set_credential("alice", "token", "the-value");

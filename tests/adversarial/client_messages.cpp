@@ -20,22 +20,30 @@ constexpr Answer kAlready{Said::kRefused, wire::REFUSAL_ALREADY},
     kNoSession{Said::kRefused, wire::REFUSAL_GONE};
 
 // A request of the session: in a renewal it gives the renewal up; only `adopt` is for a new image.
-constexpr std::array kInSession{kNotNow, kNotNow, kReply, kReply, kNotNowInside};
-constexpr std::array kForNewImage{kNotNow, kNotNow, kNotNowInside, kNotNowInside, kReply};
+constexpr std::array kInSession{kNotNow, kNotNow, kReply, kReply, kNotNowInside, kNotNow};
+constexpr std::array kForNewImage{kNotNow, kNotNow, kNotNowInside, kNotNowInside, kReply, kNotNow};
+// One that only another kind of session has.
+constexpr std::array kNeverInside{kNotNow, kNotNow, kNotNowInside, kNotNowInside, kNotNowInside, kNotNow};
 
 // clang-format off
 const ClientMessage kMessages[] = {
   {"start", Stage::kFresh, [](Conversation& c) { return c.start(false); },
-   //Fresh   Challenged Established Renewing   HandedOver
-   {kNumbers, kNotNow,  kAlready,   kAlready,  kNotNow}},
+   //Fresh   Challenged Established Renewing   HandedOver Answered
+   {kNumbers, kNotNow,  kAlready,   kAlready,  kNotNow,   kNotNow}},
   {"renewal", Stage::kEstablished, [](Conversation& c) { return c.start(true); },
-   {kNoSession, kNotNow, kNumbers,  kNumbers,  kNotNow}},
+   {kNoSession, kNotNow, kNumbers,  kNumbers,  kNotNow,  kNotNow}},
   {"proof", Stage::kChallenged, [](Conversation& c) { return c.proof(); },
-   {kNotNow, kFinished, kNotNow,    kFinished, kNotNow}},
+   {kNotNow, kFinished, kNotNow,    kFinished, kNotNow,   kNotNow}},
   {"proof of a renewal", Stage::kRenewing, [](Conversation& c) { return c.proof(); },
-   {kNotNow, kFinished, kNotNow,    kFinished, kNotNow}},
+   {kNotNow, kFinished, kNotNow,    kFinished, kNotNow,   kNotNow}},
+  {"kryptoknight start", Stage::kFresh, [](Conversation& c) { return c.knight_start(false); },
+   {kNumbers, kNotNow,  kAlready,   kAlready,  kNotNow,   kNotNow}},
+  {"kryptoknight renewal", Stage::kEstablished, [](Conversation& c) { return c.knight_start(true); },
+   {kNoSession, kNotNow, kNumbers,  kNumbers,  kNotNow,   kNotNow}},
+  {"kryptoknight password", Stage::kAnswered, [](Conversation& c) { return c.password(); },
+   {kNotNow, kNotNow,   kNotNow,    kNotNow,   kNotNow,   kFinished}},
   {"table", Stage::kFresh, [](Conversation&) { wire::ClientPacket p; p.mutable_table(); return wire::encode(p); },
-   {kTable,  kNotNow,   kTable,     kNotNow,   kNotNow}, true},
+   {kTable,  kNotNow,   kTable,     kNotNow,   kNotNow,   kNotNow}, true},
   {"whoami", Stage::kEstablished, [](Conversation& c) {
      return record_of(c, [](Request& r) { r.mutable_whoami(); }); }, kInSession},
   {"rekey", Stage::kEstablished, [](Conversation& c) {
@@ -52,8 +60,11 @@ const ClientMessage kMessages[] = {
      return record_of(c, [](Request& r) { *r.mutable_adopt() = fresh_of('a'); }); }, kForNewImage},
   {"echo", Stage::kEstablished, [](Conversation& c) {
      return record_of(c, [](Request& r) { r.mutable_echo(); }); }, kInSession},
+  {"fresh key", Stage::kEstablished, [](Conversation& c) {
+     return record_of(c, [](Request& r) { r.mutable_fresh_key()->set_client_nonce(std::string(16, 'n')); }); },
+   kNeverInside},
   {"unknown session request", Stage::kEstablished, [](Conversation& c) { return c.record(Request()); },
-   {kNotNow, kNotNow, kNotNowInside, kNotNowInside, kNotNowInside}},
+   kNeverInside},
 };
 // clang-format on
 

@@ -16,6 +16,7 @@ const char* name_of(Stage stage) {
     case Stage::kEstablished: return "Established";
     case Stage::kRenewing: return "Renewing";
     case Stage::kHandedOver: return "HandedOver";
+    case Stage::kAnswered: return "Answered";
   }
   return "?";
 }
@@ -52,6 +53,7 @@ Conversation::~Conversation() {
 bool Conversation::advance_to(Stage stage) {
   if (stage == Stage::kFresh) return raw.connected();
   if (stage == Stage::kChallenged) return raw.begin(user_);
+  if (stage == Stage::kAnswered) return raw.begin_knight(RawClient::knight_choice(user_));
   if (!raw.authenticate(user_, password_)) return false;
   session_id_ = raw.machine->session_id();
   if (stage == Stage::kRenewing) {
@@ -72,8 +74,26 @@ bool Conversation::advance_to(Stage stage) {
 Bytes Conversation::start(bool renews) {
   auto choice = RawClient::choice(user_);
   if (renews) choice.set_renews(session_id_.empty() ? std::string(16, 's') : session_id_);
+  raw.knight.reset();
   raw.machine.emplace(choice);
   return *raw.machine->start(crypto::fill_random);
+}
+
+Bytes Conversation::knight_start(bool renews) {
+  auto choice = RawClient::knight_choice(user_);
+  if (renews) choice.set_renews(session_id_.empty() ? std::string(16, 's') : session_id_);
+  raw.knight.emplace(choice);
+  return *raw.knight->start(crypto::fill_random);
+}
+
+Bytes Conversation::password() {
+  if (raw.knight) {
+    if (Bytes packet = raw.password_packet(password_); !packet.empty()) return packet;
+  }
+  wire::ClientPacket packet;
+  packet.mutable_kryptoknight_password()->set_password(std::string("\x04", 1) + std::string(156, '\0'));
+  packet.mutable_kryptoknight_password()->set_finished(std::string("\x01", 1) + std::string(60, '\0'));
+  return wire::encode(packet);
 }
 
 Bytes Conversation::proof() {
@@ -106,16 +126,18 @@ Answer Conversation::hear() {
 
 Answer Conversation::judge(const wire::ServerPacket& packet) {
   switch (packet.body_case()) {
-    case wire::ServerPacket::kChallengeNumbers: return {Said::kNumbers};
+    case wire::ServerPacket::kChallengeNumbers:
+    case wire::ServerPacket::kKryptoknightReply: return {Said::kNumbers};
     case wire::ServerPacket::kTable: return {Said::kTable};
     case wire::ServerPacket::kDenied: return {Said::kDenied};
     case wire::ServerPacket::kRefused: return {Said::kRefused, packet.refused().code()};
     case wire::ServerPacket::kFinished: {
-      if (!raw.machine) return {Said::kUnproven};
-      auto channel = raw.machine->finish(heard, bytes_of(packet.finished()));
+      if (!raw.machine && !raw.knight) return {Said::kUnproven};
+      auto channel = raw.knight ? raw.knight->finish(heard, bytes_of(packet.finished()))
+                                : raw.machine->finish(heard, bytes_of(packet.finished()));
       if (!channel) return {Said::kUnproven};
       raw.channel.emplace(std::move(*channel));
-      session_id_ = raw.machine->session_id();
+      session_id_ = raw.knight ? raw.knight->session_id() : raw.machine->session_id();
       return {Said::kFinished};
     }
     case wire::ServerPacket::kRecord: {
@@ -132,6 +154,13 @@ Answer Conversation::judge(const wire::ServerPacket& packet) {
 }
 
 Answer Conversation::prove_all_the_same() {
+  if (raw.last_packet.has_kryptoknight_reply()) {
+    if (!raw.knight || !raw.knight->take_reply(heard, raw.last_packet.kryptoknight_reply()))
+      return {Said::kUnproven};
+    const Bytes packet = raw.password_packet(password_);
+    return packet.empty() ? Answer{Said::kUnproven} : say(packet);
+  }
+  if (!raw.machine) return {Said::kUnproven};
   if (!raw.machine->take_numbers(heard, raw.last_packet.challenge_numbers())) return {Said::kUnproven};
   return say(proof());
 }

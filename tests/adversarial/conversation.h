@@ -8,16 +8,17 @@
 
 namespace keyd::testing {
 
-// The phases of docs/protocols/challenge.md; Challenged is two, for a renewal has a session beside it.
-enum class Stage { kFresh, kChallenged, kEstablished, kRenewing, kHandedOver };
-inline constexpr std::array kStages{Stage::kFresh, Stage::kChallenged, Stage::kEstablished, Stage::kRenewing,
-                                    Stage::kHandedOver};
+// The phases of docs/protocols/challenge.md; Challenged is three, for a renewal has a session beside it, and
+// kryptoknight awaits another message: Answered.
+enum class Stage { kFresh, kChallenged, kEstablished, kRenewing, kHandedOver, kAnswered };
+inline constexpr std::array kStages{Stage::kFresh,    Stage::kChallenged, Stage::kEstablished,
+                                    Stage::kRenewing, Stage::kHandedOver, Stage::kAnswered};
 const char* name_of(Stage stage);
 
 // What keyd said, as the client at the other end can tell.
 enum class Said {
-  kNothing,  // no packet
-  kNumbers,
+  kNothing,   // no packet
+  kNumbers,   // or what stands in their place in kryptoknight
   kFinished,  // and it proves that keyd knows the password
   kReply,     // a sealed record that opens, and is no refusal
   kTable,
@@ -46,6 +47,8 @@ class Conversation {
   // Packets, not sent. What needs keys that this stage has not got is made of octets of the right form.
   Bytes start(bool renews);
   Bytes proof();
+  Bytes knight_start(bool renews);
+  Bytes password();
   Bytes record(const wire::SessionRequest& request);
 
   // Sends, and takes what comes back.

@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <map>
+
 #include "core/base/clock.h"
 #include "core/crypto/random.h"
 
@@ -71,6 +73,7 @@ wire::ChallengeStart RawClient::choice(const std::string& user) {
 }
 
 bool RawClient::start(const wire::ChallengeStart& wanted) {
+  knight.reset();
   machine.emplace(wanted);
   const auto packet = machine->start(crypto::fill_random);
   if (!packet || !send(*packet)) return false;
@@ -80,9 +83,10 @@ bool RawClient::start(const wire::ChallengeStart& wanted) {
          machine->take_numbers(*answer, last_packet.challenge_numbers()).has_value();
 }
 
-bool RawClient::begin(const std::string& user) {
+template <typename Start>
+bool RawClient::begin_with(Start choice) {
   const BootTime deadline = boot_now() + 5 * kSecond;
-  while (!start(choice(user))) {
+  while (!start(choice)) {
     const bool earlier = last_packet.has_refused() && last_packet.refused().code() == wire::REFUSAL_ALREADY;
     if (!earlier || boot_now() > deadline) return false;
     ::poll(nullptr, 0, 1);
@@ -90,6 +94,8 @@ bool RawClient::begin(const std::string& user) {
   }
   return true;
 }
+
+bool RawClient::begin(const std::string& user) { return begin_with(choice(user)); }
 
 bool RawClient::authenticate(const std::string& user, const std::string& password) {
   return begin(user) && prove(password);
@@ -103,13 +109,71 @@ Bytes RawClient::proof(const std::string& password) {
 bool RawClient::prove(const std::string& password) {
   const Bytes packet = proof(password);
   if (packet.empty() || !send(packet)) return false;
+  return finish();
+}
+
+bool RawClient::finish() {
   const auto answer = receive();
   if (!answer || wire::decode(*answer, last_packet) != wire::Decoded::kMessage || !last_packet.has_finished())
     return false;
-  auto established = machine->finish(*answer, bytes_of(last_packet.finished()));
+  auto established = knight ? knight->finish(*answer, bytes_of(last_packet.finished()))
+                            : machine->finish(*answer, bytes_of(last_packet.finished()));
   if (!established) return false;
   channel.emplace(std::move(*established));
   return true;
+}
+
+// ---- kryptoknight
+
+wire::KryptoknightStart RawClient::knight_choice(const std::string& user, wire::Suite suite) {
+  wire::KryptoknightStart start;
+  start.set_user(user);
+  start.set_suite(suite);
+  start.set_server_name("localhost");
+  return start;
+}
+
+bool RawClient::start(const wire::KryptoknightStart& wanted) {
+  knight.emplace(wanted);
+  const auto packet = knight->start(crypto::fill_random);
+  if (!packet || !send(*packet)) return false;
+  const auto answer = receive();
+  if (!answer || wire::decode(*answer, last_packet) != wire::Decoded::kMessage) return false;
+  return last_packet.has_kryptoknight_reply() &&
+         knight->take_reply(*answer, last_packet.kryptoknight_reply()).has_value();
+}
+
+bool RawClient::begin_knight(const wire::KryptoknightStart& choice) { return begin_with(choice); }
+
+namespace {
+// Tests ask for the same hash over and over.
+secret::SecretBuffer hash_of(const std::string& password, const exchange::PasswordHash& how) {
+  static std::map<std::string, std::string> known;
+  const std::string key = password + '\0' + how.setting.text() + '\0' + to_hex(how.salt);
+  auto found = known.find(key);
+  if (found == known.end()) {
+    const auto hash = exchange::hash_password(bytes_of(password), how);
+    if (!hash) return {};
+    found = known.emplace(key, text_of(hash->reveal())).first;
+  }
+  return secret::SecretBuffer::copy_of(bytes_of(found->second));
+}
+}  // namespace
+
+Bytes RawClient::password_packet(const std::string& password, const std::string& hashed) {
+  auto hash = hash_of(hashed.empty() ? password : hashed, knight->how());
+  if (hash.empty() || !knight->open_session(std::move(hash))) return {};
+  auto packet = knight->send_password(bytes_of(password));
+  return packet ? std::move(*packet) : Bytes();
+}
+
+bool RawClient::prove_knight(const std::string& password) {
+  const Bytes packet = password_packet(password);
+  return !packet.empty() && send(packet) && finish();
+}
+
+bool RawClient::authenticate_knight(const wire::KryptoknightStart& choice, const std::string& password) {
+  return begin_knight(choice) && prove_knight(password);
 }
 
 Bytes RawClient::sealed(const wire::SessionRequest& request) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/exchange/challenge.h"
+#include "core/exchange/kryptoknight.h"
 #include "core/wire/message_codec.h"
 #include "core/wire/packet_socket.h"
 
@@ -43,11 +44,28 @@ class RawClient {
   std::optional<wire::SessionReply> ask(const wire::SessionRequest& request, std::string* payload = nullptr);
   Bytes sealed(const wire::SessionRequest& request);
 
+  // The exchange `kryptoknight`, step by step.
+  static wire::KryptoknightStart knight_choice(const std::string& user,
+                                               wire::Suite suite = wire::SUITE_MODERN);
+  bool start(const wire::KryptoknightStart& choice);
+  // A first exchange's start, tried again as begin() does.
+  bool begin_knight(const wire::KryptoknightStart& choice);
+  // The packet with the password, not sent; empty where keyd's hash is not that of `hashed` (the password itself,
+  // unless something else is said).
+  Bytes password_packet(const std::string& password, const std::string& hashed = {});
+  // Sends it, and takes the confirmation.
+  bool prove_knight(const std::string& password);
+  bool authenticate_knight(const wire::KryptoknightStart& choice, const std::string& password);
+
   wire::ServerPacket last_packet;
   std::optional<exchange::ChallengeClient> machine;
+  std::optional<exchange::KryptoknightClient> knight;
   std::optional<exchange::SecureChannel> channel;
 
  private:
+  bool finish();
+  template <typename Start>
+  bool begin_with(Start start);
   std::string path_;
   UniqueFd socket_;
 };
