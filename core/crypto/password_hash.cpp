@@ -37,9 +37,12 @@ Result<CryptCost> check_crypt_setting(const CryptSetting& setting, const CryptLi
   if (method == nullptr || !cost || crypt_checksalt(setting.text().c_str()) == CRYPT_SALT_INVALID) {
     return fail(Code::kInvalid, "not a crypt(3) setting that this libcrypt knows");
   }
+  if (!limits.methods.empty() && std::ranges::find(limits.methods, cost->method) == limits.methods.end()) {
+    return fail(Code::kRefused, cost->method + " is not among the accepted methods");
+  }
   const bool too_much = method->unit == CostUnit::kMemory ? cost->memory > limits.memory
                         : method->unit == CostUnit::kBcryptLog
-                            ? cost->rounds > std::uint64_t{1} << limits.bcrypt_log
+                            ? cost->rounds >> std::min(limits.bcrypt_log, 63u) > 1
                             : cost->rounds > limits.rounds;
   if (too_much)
     return fail(Code::kRefused, "a hash by " + cost->method + " with this cost would take too much");
@@ -75,9 +78,13 @@ Result<CryptSetting> make_crypt_setting(const std::string& method, unsigned cost
   return *std::move(setting);
 }
 
+bool is_crypt_password(ByteView password) {
+  return !password.empty() && password.size() <= kMaxCryptPassword &&
+         std::ranges::find(password, 0) == password.end();
+}
+
 Result<secret::SecretBuffer> crypt_password(ByteView password, const CryptSetting& setting) {
-  if (password.empty() || password.size() > kMaxCryptPassword ||
-      std::ranges::find(password, 0) != password.end()) {
+  if (!is_crypt_password(password)) {
     return fail(Code::kInvalid, "a password for crypt(3) has 1 to 511 octets, and none is zero");
   }
   const std::string text = setting.text();

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/bytes.h"
 #include "core/base/error.h"
@@ -34,9 +35,9 @@ struct CryptSetting {
 
 // What the method and cost of a setting would take, by its text alone.
 struct CryptCost {
-  std::string method;         // "yescrypt", "sha512crypt", …
-  std::uint64_t memory = 0;   // octets filled in all, so that a second pass counts like as much memory again
-  std::uint64_t rounds = 0;   // of the method's own unit; 0 where memory is what counts
+  std::string method;        // "yescrypt", "sha512crypt", …
+  std::uint64_t memory = 0;  // octets filled in all, so that a second pass counts like as much memory again
+  std::uint64_t rounds = 0;  // of the method's own unit; 0 where memory is what counts
 };
 
 // What one is willing to spend on one hash.
@@ -44,10 +45,13 @@ struct CryptLimits {
   std::uint64_t memory = 256u << 20;  // octets
   std::uint64_t rounds = 1'000'000;   // of sha512crypt and the like
   unsigned bcrypt_log = 14;           // 2^14 rounds
+  // Names of the methods that one accepts; none: all. Some look at the first characters of a password alone.
+  std::vector<std::string> methods = {};
 };
 
 // Whether head | salt | tail is the setting of a method that libcrypt has, in parts of the right shape, and within
-// the limits. Costs nothing: no hash is computed. kInvalid: not such a setting. kRefused: it would cost too much.
+// the limits. Costs nothing: no hash is computed. kInvalid: not such a setting. kRefused: it would cost too much, or
+// the method is not one of those.
 [[nodiscard]] Result<CryptCost> check_crypt_setting(const CryptSetting& setting, const CryptLimits& limits);
 
 // The setting of a hash string. kInvalid: not a hash string of a method that libcrypt has, of the right length.
@@ -60,8 +64,11 @@ struct CryptLimits {
 [[nodiscard]] Result<CryptSetting> make_crypt_setting(const std::string& method, unsigned cost,
                                                       std::size_t longest_salt);
 
-// crypt(3): the whole hash string. Takes as long as the setting says. `password` has 1 to kMaxCryptPassword octets,
-// none of them zero: kInvalid otherwise, or when libcrypt does not take the setting; kExhausted: out of memory.
+// Whether crypt(3) can be given it: 1 to kMaxCryptPassword octets, none of them zero.
+[[nodiscard]] bool is_crypt_password(ByteView password);
+
+// crypt(3): the whole hash string. Takes as long as the setting says. kInvalid: is_crypt_password says no, or libcrypt does not take
+// the setting; kExhausted: out of memory.
 [[nodiscard]] Result<secret::SecretBuffer> crypt_password(ByteView password, const CryptSetting& setting);
 
 }  // namespace keyd::crypto

@@ -25,12 +25,13 @@
 //                                                           task → COMPLETE
 //     335                          ◄─────────  Finished     {TH}
 //
-// modern    P' is a crypt(3) string. SH = HKDF-SHA256(P', Nc | Ns, "keyd/1 kryptoknight" | hp | TH after 309).
-//           SK 32 octets, wrapped with AES-256-GCM under SH (nonce of zeros: SH is used once), bound to the rest of
-//           the reply. Its tag is what the client verifies.
+// modern    P' is a crypt(3) string. SH = HKDF-SHA256(P', Nc | Ns, "keyd/1 kryptoknight login" | hp | TH after 309).
+//           SK 32 octets, wrapped with AES-256-GCM under SH, bound to TH after 309 and the rest of the reply
+//           (kryptoknight_messages.h); the nonce is the first 12 octets of Rs. Its tag is what the client verifies.
 // historic  P' = MD5(P | s). SH = MD5((Nc xor hp) | Ns | (P' xor hp)), hp repeated to 16 octets. SK 8 octets, a DES key
 //           with parity that is not weak, wrapped with DES-ECB under the first 8 octets of SH. What the client
 //           verifies: proof = HMAC-MD5(SH, SK | Nc | Ns).
+// a command's own key: likewise with "keyd/1 kryptoknight command" | hp, bound to Nc | Ns alone, its GCM nonce zeros.
 //
 // Randomness and the password come from outside. A step out of order, or a wrong octet, is a failure that ends the
 // machine; there is no way back from Failed.
@@ -54,6 +55,7 @@ namespace keyd::exchange {
 
 inline constexpr std::size_t kKryptoknightNonce = 16, kSecretHashModern = 32,
                              kSecretHashHistoric = 16;  // octets
+inline constexpr std::size_t kMaxHistoricSalt = 32;     // octets
 
 // P' and how it is made of a password: what a server stores.
 struct PasswordHash {
@@ -82,7 +84,7 @@ void secret_hash_historic(ByteView password_hash, ByteView client_nonce, ByteVie
 [[nodiscard]] Result<void> check_start(const wire::KryptoknightStart& start);
 
 // ---- a command's own key (the text: "A new SessionKey and SecretHash are generated for each new session
-// command/response exchange"); both ends pass the SK to SecureChannel::advance
+// command/response exchange"); both ends pass the SK and the nonces to SecureChannel::advance_with_key
 
 // The client's side of one: draws Nc, then reads the server's answer under the P' of the login.
 class CommandKeyRequest {
@@ -157,7 +159,7 @@ class KryptoknightServer {
                                     PasswordHash stored, wire::SaltCarriage carriage,
                                     const RandomSource& random);
   // 329: the clear password, out of the session's first record. kRefused: it does not open, so its sender does not
-  // know P'; or the conversation was changed.
+  // know P'; or the conversation was changed. kInvalid: it opens and is no password, so its sender knows P'.
   [[nodiscard]] Result<secret::SecretBuffer> take_password(ByteView packet,
                                                            const wire::KryptoknightPassword& message);
   // 335, once the password was compared, the new hash is durable, and the task is COMPLETE: the packet to send.

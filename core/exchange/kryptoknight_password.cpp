@@ -1,8 +1,7 @@
 #include "core/exchange/kryptoknight_password.h"
 
-#include <algorithm>
-
 #include "core/crypto/digest.h"
+#include "core/exchange/kryptoknight_messages.h"
 
 namespace keyd::exchange {
 namespace {
@@ -19,13 +18,6 @@ SaltSize salt_size_for(wire::SaltCarriage carriage) {
     case wire::SALT_CARRIAGE_STARTS_NONCE: return {.octets = 8, .characters = 12};
     default: return {.octets = 16, .characters = crypto::kMaxCryptString};
   }
-}
-
-// One that crypt(3) cannot be given is nobody's.
-bool is_possible(wire::Suite suite, ByteView password) {
-  if (password.empty() || password.size() > wire::kMaxPassword) return false;
-  if (suite != wire::SUITE_MODERN) return true;
-  return password.size() <= crypto::kMaxCryptPassword && std::ranges::find(password, 0) == password.end();
 }
 
 }  // namespace
@@ -53,7 +45,7 @@ Result<PasswordHash> make_password_hash(wire::Suite suite, ByteView password, co
 }
 
 Result<bool> is_password_of(const PasswordHash& stored, ByteView password) {
-  if (!is_possible(stored.suite, password)) return false;
+  if (!is_possible_password(stored.suite, password)) return false;  // nobody can have it
   const auto hash = hash_password(password, stored);
   if (!hash) return std::unexpected(hash.error());
   return crypto::constant_time_equal(hash->reveal(), stored.hash.reveal());

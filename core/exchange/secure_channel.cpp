@@ -123,12 +123,13 @@ bool SecureChannel::wiped() const {
                              [](std::uint8_t octet) { return octet == 0; });
 }
 
-void SecureChannel::next_epoch(ByteView fresh) {
+void SecureChannel::next_epoch(ByteView fresh, ByteView key) {
   ++epoch_;
   sent_ = received_ = 0;
   expanded_ = {};
-  secret::Secret<32, KeyBlockTag> previous;
+  secret::SecretBuffer previous(chain().size() + key.size());  // chain(e) | SK
   std::ranges::copy(chain(), previous.reveal().begin());
+  std::ranges::copy(key, previous.reveal().begin() + static_cast<std::ptrdiff_t>(chain().size()));
   crypto::hkdf_sha256(previous.reveal(), fresh, info(kChain, epoch_), chain());
   crypto::hkdf_sha256(chain(), fresh, info(kTrafficC2s, epoch_), traffic(true));
   crypto::hkdf_sha256(chain(), fresh, info(kTrafficS2c, epoch_), traffic(false));
@@ -137,6 +138,13 @@ void SecureChannel::next_epoch(ByteView fresh) {
 void SecureChannel::advance(ByteView client_fresh, ByteView server_fresh) {
   if (client_fresh.size() != kFreshSize || server_fresh.size() != kFreshSize) std::abort();
   next_epoch(joined(client_fresh, server_fresh));
+}
+
+void SecureChannel::advance_with_key(ByteView client_fresh, ByteView server_fresh, ByteView key) {
+  if (client_fresh.size() != server_fresh.size() || (client_fresh.size() != 16 && client_fresh.size() != kFreshSize)) {
+    std::abort();
+  }
+  next_epoch(joined(client_fresh, server_fresh), key);
 }
 
 void SecureChannel::advance_for_new_image(ByteView client_fresh, ByteView server_fresh) {

@@ -63,7 +63,8 @@ class SecureChannel {
 
   // To the next epoch, on both ends at the same point of the conversation. 32 octets each.
   void advance(ByteView client_fresh, ByteView server_fresh);
-  // The same, with a key that both ends have for the next command alone (`kryptoknight`, per_command).
+  // The same, with a key that both ends have for the next command alone (`kryptoknight`, per_command). The fresh
+  // octets are the two nonces that made it: 16 or 32 octets, both alike.
   void advance_with_key(ByteView client_fresh, ByteView server_fresh, ByteView key);
   // Like advance, and with a new exporter: what the image before the exec exported stays its own.
   void advance_for_new_image(ByteView client_fresh, ByteView server_fresh);
@@ -92,7 +93,7 @@ class SecureChannel {
   }
   [[nodiscard]] MutableByteView chain() { return keys_.reveal().subspan(2 * kTraffic, 32); }
   [[nodiscard]] MutableByteView exporter() { return keys_.reveal().subspan(2 * kTraffic + 32, 32); }
-  void next_epoch(ByteView fresh);
+  void next_epoch(ByteView fresh, ByteView key = {});
   [[nodiscard]] bool open_sealed(ByteView header, ByteView sealed, MutableByteView plaintext);
   [[nodiscard]] crypto::ExpandedKey* expanded(bool client_to_server);  // null: use the key itself
   [[nodiscard]] bool wiped() const;
