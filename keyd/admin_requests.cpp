@@ -3,7 +3,8 @@
 #include <fmt/format.h>
 
 #include "core/base/untrusted_text.h"
-#include "core/crypto/random.h"
+#include "keyd/admin_answers.h"
+#include "keyd/enrolment.h"
 #include "keyd/request_handlers.h"
 #include "keyd/server.h"
 
@@ -12,149 +13,35 @@ namespace {
 
 constexpr std::size_t kUsersPerPage = 200;
 
-wire::RefusalCode refusal_code(Code code) {
-  switch (code) {
-    case Code::kNotFound: return wire::REFUSAL_NOT_FOUND;
-    case Code::kRefused: return wire::REFUSAL_ALREADY;
-    case Code::kInvalid: return wire::REFUSAL_MALFORMED;
-    case Code::kExhausted: return wire::REFUSAL_BUSY;
-    default: return wire::REFUSAL_INTERNAL;
-  }
-}
-
-void refuse(Connection& connection, wire::RefusalCode code, std::string text) {
-  wire::AdminReply reply;
-  reply.mutable_refused()->set_code(code);
-  reply.mutable_refused()->set_text(std::move(text));
-  connection.reply(reply);
-}
-
-void refuse(Connection& connection, const Error& error) {
-  if (refusal_code(error.code) == wire::REFUSAL_INTERNAL) log::error(error.message());
-  refuse(connection, refusal_code(error.code), error.message());
-}
-
-void done(Connection& connection) {
-  wire::AdminReply reply;
-  reply.mutable_done();
-  connection.reply(reply);
-}
-
-void audit(Server& server, const Connection& connection, std::string_view event, const std::string& user,
-           const std::string& object, const Result<void>& result) {
-  AuditEvent line = event_of(connection, event);
-  line.user = user;
-  line.object = object;
-  if (!result) line.reason = result.error().detail;
-  server.audit().write(line);
-}
-
-bool name_is_fine(Connection& connection, const std::string& name, const char* what) {
-  if (is_acceptable_name(name)) return true;
-  refuse(
-      connection, wire::REFUSAL_MALFORMED,
-      fmt::format("\"{}\" is no {} name: 1 to 64 octets of UTF-8, no control characters, no blank at an end, "
-                  "no '-' in front",
-                  escape(name.substr(0, 80)), what));
-  return false;
-}
-
-bool password_is_fine(Connection& connection, const secret::SecretBuffer& password) {
-  if (!password.empty() && password.size() <= wire::kMaxPassword) return true;
-  refuse(connection, wire::REFUSAL_MALFORMED,
-         fmt::format("a password has 1 to {} octets", wire::kMaxPassword));
-  return false;
-}
-
-enum class Sessions { kKeep, kEnd };
-
-// Runs a change of one user on the store's thread, in `queue`; then, durable as it is: cache, sessions, audit,
-// answer.
-template <typename Job>
-void change_user(Server& server, Connection& connection, const char* event, const std::string& name,
-                 const std::string& object, Sessions sessions, Job job, AccountId queue) {
-  server.store().post(queue, std::move(job),
-                      [&server, self = connection.shared_from_this(), event, name, object,
-                       sessions](const Result<void>& result) {
-                        server.users().forget(name);
-                        server.passwords().forget();
-                        if (result && sessions == Sessions::kEnd) server.tasks().revoke_user(name);
-                        audit(server, *self, event, name, object, result);
-                        if (self->closed()) return;
-                        if (result) {
-                          done(*self);
-                        } else {
-                          refuse(*self, result.error());
-                        }
-                      });
-}
-
-template <typename Job>
-void change_user(Server& server, Connection& connection, const char* event, const std::string& name,
-                 const std::string& object, Sessions sessions, Job job) {
-  change_user(server, connection, event, name, object, sessions, std::move(job), connection.account());
-}
-
 void fill(wire::UserRecord& out, const StoredUser& user) {
   out.set_name(user.name);
   out.set_state(name_of(user.state));
-  if ((user.schemes & scheme_bit(table::Scheme::kChallenge)) != 0) out.add_schemes("challenge");
+  for (std::string& scheme : scheme_names(user.schemes)) out.add_schemes(std::move(scheme));
   out.set_allow_historic(user.allow_historic);
   out.set_created(user.created);
   out.set_password_changed(user.password_changed);
   out.set_credential_count(user.credential_count);
+  out.set_has_md5(!user.sealed_md5.empty());
+}
+
+// How the user's hashes were made: settings and salts, which every client is told that asks.
+Result<void> fill_settings(wire::UserRecord& out, const StoreSealer& sealer, const StoredUser& user) {
+  if (!user.sealed_crypt.empty()) {
+    const auto hash = unseal_hash(sealer, user, wire::SUITE_MODERN);
+    if (!hash) return std::unexpected(hash.error());
+    out.set_crypt_setting(hash->setting.text());
+  }
+  if (!user.sealed_md5.empty()) {
+    const auto hash = unseal_hash(sealer, user, wire::SUITE_HISTORIC);
+    if (!hash) return std::unexpected(hash.error());
+    out.set_md5_salt(std::string(text_of(hash->salt)));
+  }
+  return {};
 }
 
 }  // namespace
 
-// ---- users
-
-void handle_user_add(Server& server, Connection& connection, const wire::AdminRequest& request,
-                     secret::SecretBuffer password) {
-  const wire::UserAdd& wanted = request.user_add();
-  if (!name_is_fine(connection, wanted.name(), "user") || !password_is_fine(connection, password)) return;
-  StoredUser user;
-  user.name = wanted.name();
-  user.allow_historic = wanted.allow_historic();
-  for (const std::string& scheme : wanted.schemes()) {
-    if (scheme != "challenge") {
-      refuse(connection, wire::REFUSAL_POLICY,
-             fmt::format("this keyd has no scheme \"{}\"; it has: challenge", escape(scheme.substr(0, 64))));
-      return;
-    }
-  }
-  user.schemes = scheme_bit(table::Scheme::kChallenge);
-  user.id.resize(16);
-  if (!crypto::fill_random({reinterpret_cast<std::uint8_t*>(user.id.data()), user.id.size()})) {
-    refuse(connection, wire::REFUSAL_INTERNAL, "keyd has no random numbers");
-    return;
-  }
-  auto sealed = seal_password(server.sealer(), user.id, password.reveal());
-  if (!sealed) {
-    refuse(connection, sealed.error());
-    return;
-  }
-  user.sealed_password = std::move(*sealed);
-  const std::string name = user.name;
-  change_user(server, connection, "admin.user-add", name, "challenge", Sessions::kKeep,
-              [user = std::move(user)](UserStore& store) { return store.add(user); });
-}
-
-void handle_user_passwd(Server& server, Connection& connection, const wire::AdminRequest& request,
-                        secret::SecretBuffer password) {
-  const std::string& name = request.user_passwd().name();
-  if (!password_is_fine(connection, password)) return;
-  change_user(
-      server, connection, "admin.user-passwd", name, {}, Sessions::kEnd,
-      [name, &sealer = server.sealer(), password = std::move(password)](UserStore& store) -> Result<void> {
-        const auto user = store.find(name);
-        if (!user) return std::unexpected(user.error());
-        if (!*user) return fail(Code::kNotFound, "no user \"" + escape(name) + "\"");
-        auto sealed = seal_password(sealer, (*user)->id, password.reveal());
-        if (!sealed) return std::unexpected(sealed.error());
-        return store.set_password(name, *sealed);
-      });
-}
+// ---- users (enrolment_requests.cpp: those that give secrets)
 
 void handle_user_enable(Server& server, Connection& connection, const wire::AdminRequest& request,
                         secret::SecretBuffer) {
@@ -197,9 +84,11 @@ void handle_user_show(Server& server, Connection& connection, const wire::AdminR
       [&server, self = connection.shared_from_this(), name](const Result<std::optional<StoredUser>>& user) {
         if (self->closed()) return;
         if (!user) return refuse(*self, user.error());
-        if (!*user) return refuse(*self, wire::REFUSAL_NOT_FOUND, "no user \"" + escape(name) + "\"");
+        if (!*user) return refuse(*self, wire::REFUSAL_NOT_FOUND, no_user(name));
         wire::AdminReply reply;
         fill(*reply.mutable_user(), **user);
+        if (auto told = fill_settings(*reply.mutable_user(), server.sealer(), **user); !told)
+          return refuse(*self, told.error());
         const auto standing = server.tries().standing(name, boot_now());
         reply.mutable_user()->set_failed_tries(standing.failures);
         reply.mutable_user()->set_sources_waiting(standing.waiting);
@@ -246,7 +135,7 @@ void handle_credential_set(Server& server, Connection& connection, const wire::A
       [user, name, &sealer = server.sealer(), value = std::move(value)](UserStore& store) -> Result<void> {
         const auto known = store.find(user);
         if (!known) return std::unexpected(known.error());
-        if (!*known) return fail(Code::kNotFound, "no user \"" + escape(user) + "\"");
+        if (!*known) return fail(Code::kNotFound, no_user(user));
         const auto sealed = seal_credential(sealer, (*known)->id, name, value.reveal());
         if (!sealed) return std::unexpected(sealed.error());
         return store.set_credential(user, name, *sealed, static_cast<std::uint32_t>(value.size()));

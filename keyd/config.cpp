@@ -22,8 +22,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::size_t kAnySalt = 86;  // octets; longer than any method's
+
 using Place = std::variant<std::string*, bool*, std::uint32_t*, std::chrono::seconds*, TierChoice*,
-                           CredentialsWatch*, TableAccess*, AuditFormat*>;
+                           CredentialsWatch*, TableAccess*, AuditFormat*, wire::SaltCarriage*>;
 
 struct Setter {
   std::function<std::string(const toml::node&)> set;  // gives what is wrong with the value, or nothing
@@ -95,6 +97,26 @@ Setter choice(Enum& into, std::map<std::string, Enum> values) {
           &into};
 }
 
+// A hash by this method and cost, if a new one can be made and clients will accept what it costs.
+std::string wrong_with_hashing(const std::string& method, std::uint32_t cost) {
+  const auto setting = crypto::make_crypt_setting(method, cost, kAnySalt);
+  if (!setting) return setting.error().detail;
+  if (const auto fits = crypto::check_crypt_setting(*setting, {}); !fits) return fits.error().detail;
+  return {};
+}
+
+Setter method(std::string& into) {
+  return {[&into](const toml::node& node) -> std::string {
+            const auto value = node.value_exact<std::string>();
+            if (!value || value->size() > 64) return "needs the name of a crypt(5) method, such as \"yescrypt\"";
+            if (const std::string wrong = wrong_with_hashing(*value, 0); !wrong.empty())
+              return fmt::format("is \"{}\": {}", escape(*value), wrong);
+            into = *value;
+            return {};
+          },
+          &into};
+}
+
 Setter capacity(std::uint32_t& into) {
   return {[&into](const toml::node& node) -> std::string {
             const auto value = node.value_exact<std::int64_t>();
@@ -141,6 +163,14 @@ KeyTable known_keys(Config& c) {
       {"historic",
        {{"enabled", live(flag(c.historic_enabled))},
         {"resident_passwords", live(flag(c.resident_passwords))}}},
+      {"kryptoknight",
+       {{"method", live(method(c.crypt_method))},
+        {"cost", live(number(c.crypt_cost, 0, 1'000'000))},
+        {"salt", live(choice<wire::SaltCarriage>(c.salt_carriage,
+                                                 {{"beside", wire::SALT_CARRIAGE_BESIDE_NONCE},
+                                                  {"nonce", wire::SALT_CARRIAGE_IS_NONCE},
+                                                  {"nonce-start", wire::SALT_CARRIAGE_STARTS_NONCE}}))},
+        {"historic_salt", live(flag(c.historic_salt))}}},
       {"limits",
        {{"connections", live(number(c.connections, 8, 1000000))},
         {"connections_per_uid", live(number(c.connections_per_uid, 1, 1000000))},
@@ -227,6 +257,10 @@ Result<Config> load_config(const std::string& path, bool required) {
   }
   if (config.server_name.empty())
     return fail(Code::kInvalid, path + ": daemon.server_name must not be empty");
+  // The two may stand in different files.
+  if (const std::string wrong = wrong_with_hashing(config.crypt_method, config.crypt_cost); !wrong.empty())
+    return fail(Code::kInvalid, fmt::format("{}: kryptoknight.cost {} does not go with kryptoknight.method \"{}\": {}",
+                                            path, config.crypt_cost, config.crypt_method, wrong));
   return config;
 }
 

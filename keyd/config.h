@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/exchange/kryptoknight_password.h"
 #include "core/table/task_table_layout.h"
 
 namespace keyd::daemon {
@@ -40,6 +41,15 @@ struct Config {
   // [historic]
   bool historic_enabled = false;    // beside it a user needs --allow-historic
   bool resident_passwords = false;  // keep those users' clear passwords in locked memory (claim 14)
+
+  // [kryptoknight]: how the hashes of passwords are made
+  std::string crypt_method = "yescrypt";  // crypt(5)
+  std::uint32_t crypt_cost = 0;           // the method's own; 0: its default
+  wire::SaltCarriage salt_carriage = wire::SALT_CARRIAGE_BESIDE_NONCE;
+  bool historic_salt = true;  // the historic suite's have one
+  [[nodiscard]] exchange::Resalting resalting() const {
+    return {crypt_method, crypt_cost, salt_carriage, historic_salt};
+  }
 
   // [limits]
   std::uint32_t connections = 16384;  // in all; also bounded by RLIMIT_NOFILE

@@ -31,9 +31,12 @@ void handle_plan_exec(Server& server, Connection& connection, const SessionReque
 void handle_adopt(Server& server, Connection& connection, const SessionRequest& request);
 void handle_echo(Server& server, Connection& connection, const SessionRequest& request);
 
-// admin_requests.cpp
+// enrolment_requests.cpp
 void handle_user_add(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
 void handle_user_passwd(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
+void handle_user_import(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
+
+// admin_requests.cpp
 void handle_user_enable(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
 void handle_user_disable(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
 void handle_user_unlock(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);

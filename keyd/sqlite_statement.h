@@ -24,8 +24,9 @@ class SqliteStatement {
     return *this;
   }
   SqliteStatement& bind_blob(ByteView octets) {
-    note(sqlite3_bind_blob(statement_.get(), ++bound_, octets.data(), static_cast<int>(octets.size()),
-                           SQLITE_TRANSIENT));
+    // Without an address it would be NULL, which is something else than no octets.
+    note(sqlite3_bind_blob(statement_.get(), ++bound_, octets.empty() ? "" : static_cast<const void*>(octets.data()),
+                           static_cast<int>(octets.size()), SQLITE_TRANSIENT));
     return *this;
   }
   SqliteStatement& bind(std::int64_t number) {

@@ -21,7 +21,7 @@ constexpr const char* kKey = "store.key";
 constexpr const char* kNewKey = "store.key.new";
 constexpr const char* kKeyCredential = "keyd-store-key";
 constexpr int kApplicationId = 0x6b657964;  // "keyd": SQLite's own place for it
-constexpr int kSchemaVersion = 2;
+constexpr int kSchemaVersion = 3;
 constexpr off_t kPageSize = 4096;
 constexpr std::string_view kKeyCheck = "this value opens under the right store key";
 
@@ -58,6 +58,18 @@ constexpr const char* kTriesSchema = R"(
   ) STRICT, WITHOUT ROWID;
 )";
 
+// Since version 3. `suite` is one of wire::Suite; `shape` is a modern hash's setting without its salt.
+constexpr const char* kHashesSchema = R"(
+  ALTER TABLE users ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+  CREATE TABLE hashes (
+    user_id BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    suite INTEGER NOT NULL CHECK (suite BETWEEN 1 AND 2),
+    shape TEXT NOT NULL,
+    sealed BLOB NOT NULL CHECK (length(sealed) > 0),
+    PRIMARY KEY (user_id, suite)
+  ) STRICT, WITHOUT ROWID;
+)";
+
 Error damaged() {
   return {Code::kBroken,
           fmt::format("{} is damaged; restore it from a backup (it was left as it is)", kDatabase)};
@@ -88,8 +100,8 @@ Result<void> SqliteUserStore::configure() {
 Result<void> SqliteUserStore::create_schema(const Bytes& check) {
   Transaction transaction(*this);
   if (auto begun = transaction.begin(); !begun) return begun;
-  if (auto made = execute(kSchema); !made) return made;
-  if (auto made = execute(kTriesSchema); !made) return made;
+  for (const char* schema : {kSchema, kTriesSchema, kHashesSchema})
+    if (auto made = execute(schema); !made) return made;
   if (auto marked = execute(
           fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {};", kApplicationId, kSchemaVersion)
               .c_str());
@@ -104,8 +116,11 @@ Result<void> SqliteUserStore::create_schema(const Bytes& check) {
 
 Result<void> SqliteUserStore::migrate(int from) {
   if (from == kSchemaVersion) return {};
-  return change([this]() -> Result<void> {
-    if (auto made = execute(kTriesSchema); !made) return made;
+  return change([&]() -> Result<void> {
+    if (from < 2) {
+      if (auto made = execute(kTriesSchema); !made) return made;
+    }
+    if (auto made = execute(kHashesSchema); !made) return made;
     return execute(fmt::format("PRAGMA user_version = {};", kSchemaVersion).c_str());
   });
 }

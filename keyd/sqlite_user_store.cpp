@@ -11,9 +11,14 @@
 namespace keyd::daemon {
 namespace {
 
+// 1 and 2 are the numbers of wire::Suite: a hash of the modern one, and of the historic.
 constexpr const char* kUserColumns =
-    "SELECT name, id, state, schemes, allow_historic, created, password_changed, sealed_password,"
-    " (SELECT count(*) FROM credentials WHERE user_id = users.id) FROM users ";
+    "SELECT users.name, id, state, schemes, allow_historic, created, password_changed, sealed_password,"
+    " (SELECT count(*) FROM credentials WHERE user_id = users.id), version,"
+    " modern.sealed, modern.shape, historic.sealed FROM users"
+    " LEFT JOIN hashes AS modern ON modern.user_id = users.id AND modern.suite = 1"
+    " LEFT JOIN hashes AS historic ON historic.user_id = users.id AND historic.suite = 2 ";
+static_assert(wire::SUITE_MODERN == 1 && wire::SUITE_HISTORIC == 2);
 
 std::int64_t seconds_now() { return static_cast<std::int64_t>(::time(nullptr)); }
 
@@ -104,6 +109,10 @@ StoredUser user_from(const Row& row) {
   user.password_changed = static_cast<std::uint64_t>(row.number(6));
   user.sealed_password = row.blob(7);
   user.credential_count = static_cast<std::uint32_t>(row.number(8));
+  user.version = static_cast<std::uint64_t>(row.number(9));
+  user.sealed_crypt = row.blob(10);
+  user.crypt_shape = row.text(11);
+  user.sealed_md5 = row.blob(12);
   return user;
 }
 
@@ -112,7 +121,7 @@ std::string no_user(const std::string& name) { return "no user \"" + escape(name
 }  // namespace
 
 Result<std::optional<StoredUser>> SqliteUserStore::find(const std::string& name) {
-  SqliteStatement select(db_.get(), (std::string(kUserColumns) + "WHERE name = ?").c_str());
+  SqliteStatement select(db_.get(), (std::string(kUserColumns) + "WHERE users.name = ?").c_str());
   select.bind(name);
   switch (select.step()) {
     case SqliteStatement::Step::kRow: return user_from(select);
@@ -124,7 +133,7 @@ Result<std::optional<StoredUser>> SqliteUserStore::find(const std::string& name)
 
 Result<std::vector<StoredUser>> SqliteUserStore::list(const std::string& after, std::size_t limit) {
   SqliteStatement select(db_.get(),
-                         (std::string(kUserColumns) + "WHERE name > ? ORDER BY name LIMIT ?").c_str());
+                         (std::string(kUserColumns) + "WHERE users.name > ? ORDER BY users.name LIMIT ?").c_str());
   select.bind(after).bind(static_cast<std::int64_t>(limit));
   std::vector<StoredUser> users;
   for (;;) {
@@ -150,15 +159,16 @@ Result<void> SqliteUserStore::add(const StoredUser& user) {
         db_.get(),
         "INSERT INTO users (name, id, state, schemes, allow_historic, created, password_changed, "
         "sealed_password) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
-    const std::int64_t now = seconds_now();
     insert.bind(user.name).bind_blob(bytes_of(user.id)).bind(static_cast<std::int64_t>(user.state));
-    insert.bind(std::int64_t{user.schemes}).bind(std::int64_t{user.allow_historic}).bind(now).bind(now);
-    insert.bind_blob(user.sealed_password);
-    if (insert.step() == SqliteStatement::Step::kDone) return {};
-    if (sqlite3_errcode(db_.get()) % 256 == SQLITE_CONSTRAINT) {
-      return fail(Code::kRefused, "user \"" + escape(user.name) + "\" is enrolled already");
+    insert.bind(std::int64_t{user.schemes}).bind(std::int64_t{user.allow_historic}).bind(seconds_now());
+    insert.bind(static_cast<std::int64_t>(user.password_changed)).bind_blob(user.sealed_password);
+    if (insert.step() != SqliteStatement::Step::kDone) {
+      if (sqlite3_errcode(db_.get()) % 256 == SQLITE_CONSTRAINT)
+        return fail(Code::kRefused, "user \"" + escape(user.name) + "\" is enrolled already");
+      return failure("add the user");
     }
-    return failure("add the user");
+    if (auto put = put_hash(user.id, wire::SUITE_MODERN, user.sealed_crypt, user.crypt_shape); !put) return put;
+    return put_hash(user.id, wire::SUITE_HISTORIC, user.sealed_md5, {});
   });
 }
 
@@ -168,18 +178,75 @@ Result<void> SqliteUserStore::change_one(SqliteStatement& statement, const std::
   return {};
 }
 
-Result<void> SqliteUserStore::set_password(const std::string& name, const Bytes& sealed) {
-  return change([&] {
+Result<SchemeSet> SqliteUserStore::schemes_at(const std::string& user_id, std::uint64_t version) {
+  SqliteStatement select(db_.get(), "SELECT schemes, version FROM users WHERE id = ?");
+  select.bind_blob(bytes_of(user_id));
+  switch (select.step()) {
+    case SqliteStatement::Step::kFailed: return failure("look a user up");
+    case SqliteStatement::Step::kDone: return fail(Code::kNotFound, "this user is not enrolled any more");
+    case SqliteStatement::Step::kRow: break;
+  }
+  if (select.number(1) != static_cast<std::int64_t>(version))
+    return fail(Code::kConflict, "the user's record has changed in the meantime");
+  return static_cast<SchemeSet>(select.number(0));
+}
+
+Result<void> SqliteUserStore::put_hash(const std::string& user_id, wire::Suite suite, const Bytes& sealed,
+                                       const std::string& shape) {
+  SqliteStatement put(db_.get(),
+                      sealed.empty() ? "DELETE FROM hashes WHERE user_id = ? AND suite = ?"
+                                     : "INSERT INTO hashes (user_id, suite, sealed, shape) VALUES (?, ?, ?, ?)"
+                                       " ON CONFLICT (user_id, suite) DO UPDATE SET sealed = excluded.sealed,"
+                                       " shape = excluded.shape");
+  put.bind_blob(bytes_of(user_id)).bind(std::int64_t{suite});
+  if (!sealed.empty()) put.bind_blob(sealed).bind(shape);
+  if (put.step() != SqliteStatement::Step::kDone) return failure("store a hash");
+  return {};
+}
+
+Result<void> SqliteUserStore::set_secrets(const std::string& user_id, std::uint64_t version,
+                                          const UserSecrets& secrets) {
+  return change([&]() -> Result<void> {
+    const auto schemes = schemes_at(user_id, version);
+    if (!schemes) return std::unexpected(schemes.error());
     SqliteStatement update(db_.get(),
-                           "UPDATE users SET sealed_password = ?, password_changed = ? WHERE name = ?");
-    update.bind_blob(sealed).bind(seconds_now()).bind(name);
-    return change_one(update, no_user(name));
+                           "UPDATE users SET sealed_password = ?, password_changed = ?, schemes = ?,"
+                           " version = version + 1 WHERE id = ?");
+    update.bind_blob(secrets.sealed_password).bind(seconds_now());
+    update.bind(std::int64_t{schemes_of(secrets, *schemes)}).bind_blob(bytes_of(user_id));
+    if (update.step() != SqliteStatement::Step::kDone) return failure("change a password");
+    if (auto put = put_hash(user_id, wire::SUITE_MODERN, secrets.sealed_crypt, secrets.crypt_shape); !put) return put;
+    return put_hash(user_id, wire::SUITE_HISTORIC, secrets.sealed_md5, {});
   });
+}
+
+Result<void> SqliteUserStore::replace_hash(const std::string& user_id, std::uint64_t version, wire::Suite suite,
+                                           const Bytes& sealed, const std::string& crypt_shape) {
+  return change([&]() -> Result<void> {
+    if (const auto current = schemes_at(user_id, version); !current) return std::unexpected(current.error());
+    SqliteStatement replace(db_.get(), "UPDATE hashes SET sealed = ?, shape = ? WHERE user_id = ? AND suite = ?");
+    replace.bind_blob(sealed).bind(crypt_shape).bind_blob(bytes_of(user_id)).bind(std::int64_t{suite});
+    if (auto changed = change_one(replace, "the user has no such hash"); !changed) return changed;
+    SqliteStatement count(db_.get(), "UPDATE users SET version = version + 1 WHERE id = ?");
+    count.bind_blob(bytes_of(user_id));
+    return change_one(count, "this user is not enrolled any more");
+  });
+}
+
+Result<std::vector<CryptShape>> SqliteUserStore::crypt_shapes() {
+  SqliteStatement select(db_.get(), "SELECT shape, count(*) FROM hashes WHERE suite = 1 GROUP BY shape ORDER BY shape");
+  std::vector<CryptShape> shapes;
+  for (;;) {
+    const auto step = select.step();
+    if (step == SqliteStatement::Step::kDone) return shapes;
+    if (step == SqliteStatement::Step::kFailed) return failure("count the users' hashes");
+    shapes.push_back({select.text(0), static_cast<std::uint64_t>(select.number(1))});
+  }
 }
 
 Result<void> SqliteUserStore::set_state(const std::string& name, UserState state) {
   return change([&] {
-    SqliteStatement update(db_.get(), "UPDATE users SET state = ? WHERE name = ?");
+    SqliteStatement update(db_.get(), "UPDATE users SET state = ?, version = version + 1 WHERE name = ?");
     update.bind(static_cast<std::int64_t>(state)).bind(name);
     return change_one(update, no_user(name));
   });
@@ -205,7 +272,7 @@ Result<void> SqliteUserStore::unlock(const std::string& name) {
   if ((*user)->state == UserState::kDisabled)
     return fail(Code::kRefused, "the user is disabled, not locked; use: keyadm user enable");
   return change([&]() -> Result<void> {
-    SqliteStatement activate(db_.get(), "UPDATE users SET state = ? WHERE name = ?");
+    SqliteStatement activate(db_.get(), "UPDATE users SET state = ?, version = version + 1 WHERE name = ?");
     activate.bind(static_cast<std::int64_t>(UserState::kActive)).bind(name);
     if (auto changed = change_one(activate, no_user(name)); !changed) return changed;
     return clear_failures(name);

@@ -29,7 +29,10 @@ class SqliteUserStore final : public UserStore {
   Result<std::vector<StoredUser>> list(const std::string& after, std::size_t limit) override;
   Result<void> write_probe() override;
   Result<void> add(const StoredUser& user) override;
-  Result<void> set_password(const std::string& name, const Bytes& sealed) override;
+  Result<void> set_secrets(const std::string& user_id, std::uint64_t version, const UserSecrets& secrets) override;
+  Result<void> replace_hash(const std::string& user_id, std::uint64_t version, wire::Suite suite, const Bytes& sealed,
+                            const std::string& crypt_shape) override;
+  Result<std::vector<CryptShape>> crypt_shapes() override;
   Result<void> set_state(const std::string& name, UserState state) override;
   Result<void> remove(const std::string& name) override;
   Result<void> unlock(const std::string& name) override;
@@ -96,6 +99,11 @@ class SqliteUserStore final : public UserStore {
   [[nodiscard]] bool empty_log();
   // One statement that must change exactly one row; kNotFound with `missing` when it changed none.
   [[nodiscard]] Result<void> change_one(SqliteStatement& statement, const std::string& missing);
+  // Inside a change: the schemes of the user with this id, if the record is still of `version`. kNotFound, kConflict.
+  [[nodiscard]] Result<SchemeSet> schemes_at(const std::string& user_id, std::uint64_t version);
+  // Inside a change: the hash of one suite; no octets: none.
+  [[nodiscard]] Result<void> put_hash(const std::string& user_id, wire::Suite suite, const Bytes& sealed,
+                                      const std::string& shape);
 
   Database db_;
   int failure_ = 0;       // SQLite's code of the last failure()

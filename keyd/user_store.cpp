@@ -1,6 +1,48 @@
 #include "keyd/user_store.h"
 
+#include <algorithm>
+#include <charconv>
+#include <system_error>
+
 namespace keyd::daemon {
+namespace {
+
+constexpr std::uint8_t kHashForm = 1;
+constexpr std::size_t kHashHead = 3, kMd5Size = 16, kLongestMd5Salt = 32;  // octets
+
+// What the hash of a suite is sealed for.
+std::string_view purpose_of(wire::Suite suite) {
+  return suite == wire::SUITE_MODERN ? "kryptoknight.crypt" : "kryptoknight.md5";
+}
+
+bool has_its_sizes(wire::Suite suite, std::size_t salt, std::size_t hash) {
+  switch (suite) {
+    case wire::SUITE_MODERN: return salt == 0 && hash >= 1 && hash <= crypto::kMaxCryptString;
+    case wire::SUITE_HISTORIC: return salt <= kLongestMd5Salt && hash == kMd5Size;
+    default: return false;
+  }
+}
+
+std::unexpected<Error> no_hash() { return fail(Code::kBroken, "a sealed hash in the store is of no known form"); }
+
+Result<exchange::PasswordHash> hash_from(ByteView octets, wire::Suite suite) {
+  if (octets.size() < kHashHead || octets[0] != kHashForm || octets[1] != suite) return no_hash();
+  const std::size_t salt = octets[2];
+  octets = octets.subspan(kHashHead);
+  if (octets.size() < salt || !has_its_sizes(suite, salt, octets.size() - salt)) return no_hash();
+  exchange::PasswordHash out;
+  out.suite = suite;
+  out.salt.assign(octets.begin(), octets.begin() + static_cast<std::ptrdiff_t>(salt));
+  out.hash = secret::SecretBuffer::copy_of(octets.subspan(salt));
+  if (suite == wire::SUITE_MODERN) {
+    auto setting = crypto::setting_of(out.hash.reveal());
+    if (!setting) return no_hash();
+    out.setting = std::move(*setting);
+  }
+  return out;
+}
+
+}  // namespace
 
 const char* name_of(UserState state) {
   switch (state) {
@@ -17,6 +59,53 @@ Result<Bytes> seal_password(const StoreSealer& sealer, std::string_view user_id,
 
 Result<secret::SecretBuffer> unseal_password(const StoreSealer& sealer, const StoredUser& user) {
   return sealer.open({"user", user.id, "challenge.password"}, user.sealed_password);
+}
+
+Result<Bytes> seal_hash(const StoreSealer& sealer, std::string_view user_id, const exchange::PasswordHash& hash) {
+  const ByteView octets = hash.hash.reveal();
+  if (!has_its_sizes(hash.suite, hash.salt.size(), octets.size()))
+    return fail(Code::kInvalid, "this is no hash of a password");
+  secret::SecretBuffer plain(kHashHead + hash.salt.size() + octets.size());
+  const MutableByteView out = plain.reveal();
+  out[0] = kHashForm;
+  out[1] = static_cast<std::uint8_t>(hash.suite);
+  out[2] = static_cast<std::uint8_t>(hash.salt.size());
+  std::ranges::copy(hash.salt, out.subspan(kHashHead).begin());
+  std::ranges::copy(octets, out.subspan(kHashHead + hash.salt.size()).begin());
+  return sealer.seal({"user", user_id, purpose_of(hash.suite)}, plain.reveal());
+}
+
+Result<exchange::PasswordHash> unseal_hash(const StoreSealer& sealer, const StoredUser& user, wire::Suite suite) {
+  const Bytes& sealed = suite == wire::SUITE_MODERN ? user.sealed_crypt : user.sealed_md5;
+  if (sealed.empty()) return fail(Code::kNotFound, "the user has no such hash");
+  const auto plain = sealer.open({"user", user.id, purpose_of(suite)}, sealed);
+  if (!plain) return std::unexpected(plain.error());
+  return hash_from(plain->reveal(), suite);
+}
+
+std::string crypt_shape_of(const crypto::CryptSetting& setting) {
+  return setting.head + ' ' + std::to_string(setting.salt.size()) + ' ' + setting.tail;
+}
+
+crypto::CryptSetting setting_of_shape(const std::string& shape, std::size_t& salt_size) {
+  salt_size = 0;
+  const std::size_t number = shape.find(' '), tail = shape.rfind(' ');
+  if (number == std::string::npos || shape.find(' ', number + 1) != tail || tail == number) return {};
+  const char* const end = shape.data() + tail;
+  std::size_t size = 0;
+  const auto [stopped, wrong] = std::from_chars(shape.data() + number + 1, end, size);
+  if (wrong != std::errc() || stopped != end || size > crypto::kMaxCryptString) return {};
+  salt_size = size;
+  return {.head = shape.substr(0, number), .salt = {}, .tail = shape.substr(tail + 1)};
+}
+
+SchemeSet schemes_of(const UserSecrets& secrets, SchemeSet schemes) {
+  const SchemeSet challenge = scheme_bit(table::Scheme::kChallenge),
+                  kryptoknight = scheme_bit(table::Scheme::kKryptoknight);
+  schemes &= ~(challenge | kryptoknight);
+  if (!secrets.sealed_password.empty()) schemes |= challenge;
+  if (!secrets.sealed_crypt.empty() || !secrets.sealed_md5.empty()) schemes |= kryptoknight;
+  return schemes;
 }
 
 Result<Bytes> seal_credential(const StoreSealer& sealer, std::string_view user_id, std::string_view name,

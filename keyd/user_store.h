@@ -45,17 +45,25 @@ struct StoredUser {
   Bytes sealed_md5;         // for its historic suite: salt and MD5; empty: none
 };
 
-// The secrets that an enrolment or a change of password gives a user. What is empty is taken away.
+// The secrets that an enrolment or a change of password gives a user. What is empty is taken away, and with a scheme's
+// last secret the scheme.
 struct UserSecrets {
   Bytes sealed_password, sealed_crypt, sealed_md5;
   std::string crypt_shape;
 };
+// `schemes` with those schemes of `secrets` in place of the ones that secrets of this kind are for.
+[[nodiscard]] SchemeSet schemes_of(const UserSecrets& secrets, SchemeSet schemes);
 
 [[nodiscard]] Result<Bytes> seal_password(const StoreSealer& sealer, std::string_view user_id,
                                           ByteView password);
 [[nodiscard]] Result<secret::SecretBuffer> unseal_password(const StoreSealer& sealer, const StoredUser& user);
 
-// The hash of `suite`, to and from the form in which it is sealed.
+// The hash of `suite`, to and from the form in which it is sealed:
+//   1 | suite (1 octet) | salt size (1 octet) | salt | hash
+// modern: no salt, the hash is the whole crypt(3) string, from which the setting is told; historic: 0 to 32 octets of
+// salt, 16 of hash. Bound to user and suite: {"user", id, "kryptoknight.crypt" or "kryptoknight.md5"}.
+// seal_hash: kInvalid when it is no such hash. unseal_hash: kNotFound when the user has none, kBroken when what is
+// there does not open or is not of this form.
 [[nodiscard]] Result<Bytes> seal_hash(const StoreSealer& sealer, std::string_view user_id,
                                       const exchange::PasswordHash& hash);
 [[nodiscard]] Result<exchange::PasswordHash> unseal_hash(const StoreSealer& sealer, const StoredUser& user,
@@ -109,11 +117,11 @@ class UserStore {
   // Makes a durable change that changes nothing: fails when the next real one would, as on a full disk.
   [[nodiscard]] virtual Result<void> write_probe() = 0;
 
-  // kRefused when the name is taken.
+  // `created` and `version` are the store's to give; all else is taken as it stands. kRefused when the name is taken.
   [[nodiscard]] virtual Result<void> add(const StoredUser& user) = 0;
   // All of these: kNotFound when there is no such user.
-  // Replaces all secrets, at once; `version` as below.
-  [[nodiscard]] virtual Result<void> set_secrets(const std::string& name, std::uint64_t version,
+  // A change of password: replaces all secrets, at once; `version` as below.
+  [[nodiscard]] virtual Result<void> set_secrets(const std::string& user_id, std::uint64_t version,
                                                  const UserSecrets& secrets) = 0;
   // A new salt for the same password (seed 001, figure 6, 612). kConflict when the record of the user with this id is
   // not of `version` any more: nothing was changed; read it again, and the password has to be judged again.

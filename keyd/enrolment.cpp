@@ -1,0 +1,99 @@
+#include "keyd/enrolment.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/crypto/random.h"
+#include "core/wire/limits.h"
+
+namespace keyd::daemon {
+namespace {
+
+constexpr std::pair<SchemeSet, std::string_view> kSchemes[] = {
+    {scheme_bit(table::Scheme::kChallenge), "challenge"},
+    {scheme_bit(table::Scheme::kKryptoknight), "kryptoknight"},
+};
+
+bool has(SchemeSet schemes, table::Scheme scheme) { return (schemes & scheme_bit(scheme)) != 0; }
+
+Result<void> add_hash(const StoreSealer& sealer, const Enrolled& user, ByteView password,
+                      const exchange::Resalting& resalting, wire::Suite suite, UserSecrets& into) {
+  const auto hash = exchange::make_password_hash(suite, password, resalting, crypto::fill_random);
+  if (!hash) return std::unexpected(hash.error());
+  auto sealed = seal_hash(sealer, user.user_id, *hash);
+  if (!sealed) return std::unexpected(sealed.error());
+  if (suite == wire::SUITE_MODERN) {
+    into.sealed_crypt = std::move(*sealed);
+    into.crypt_shape = crypt_shape_of(hash->setting);
+  } else {
+    into.sealed_md5 = std::move(*sealed);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> check_password(ByteView password, SchemeSet schemes) {
+  if (password.empty() || password.size() > wire::kMaxPassword)
+    return fail(Code::kInvalid, fmt::format("a password has 1 to {} octets", wire::kMaxPassword));
+  if (!has(schemes, table::Scheme::kKryptoknight)) return {};
+  if (password.size() > crypto::kMaxCryptPassword)
+    return fail(Code::kInvalid,
+                fmt::format("a password for kryptoknight has 1 to {} octets", crypto::kMaxCryptPassword));
+  if (std::ranges::find(password, std::uint8_t{0}) != password.end())
+    return fail(Code::kInvalid, "a password for kryptoknight has no zero octet: crypt(3) would end at it");
+  return {};
+}
+
+Result<UserSecrets> make_secrets(const StoreSealer& sealer, const Enrolled& user, ByteView password,
+                                 const exchange::Resalting& resalting) {
+  if (auto fine = check_password(password, user.schemes); !fine) return std::unexpected(fine.error());
+  UserSecrets secrets;
+  if (has(user.schemes, table::Scheme::kChallenge)) {
+    auto sealed = seal_password(sealer, user.user_id, password);
+    if (!sealed) return std::unexpected(sealed.error());
+    secrets.sealed_password = std::move(*sealed);
+  }
+  if (!has(user.schemes, table::Scheme::kKryptoknight)) return secrets;
+  if (auto added = add_hash(sealer, user, password, resalting, wire::SUITE_MODERN, secrets); !added)
+    return std::unexpected(added.error());
+  if (!user.allow_historic) return secrets;
+  if (auto added = add_hash(sealer, user, password, resalting, wire::SUITE_HISTORIC, secrets); !added)
+    return std::unexpected(added.error());
+  return secrets;
+}
+
+Result<UserSecrets> adopt_crypt_string(const StoreSealer& sealer, std::string_view user_id,
+                                       secret::SecretBuffer crypt_string) {
+  auto setting = crypto::setting_of(crypt_string.reveal());
+  if (!setting) return std::unexpected(setting.error());
+  if (const auto cost = crypto::check_crypt_setting(*setting, {}); !cost)
+    return fail(Code::kInvalid, cost.error().detail);
+  UserSecrets secrets;
+  secrets.crypt_shape = crypt_shape_of(*setting);
+  auto sealed = seal_hash(sealer, user_id,
+                          {.suite = wire::SUITE_MODERN,
+                           .setting = std::move(*setting),
+                           .salt = {},
+                           .hash = std::move(crypt_string)});
+  if (!sealed) return std::unexpected(sealed.error());
+  secrets.sealed_crypt = std::move(*sealed);
+  return secrets;
+}
+
+std::vector<std::string> scheme_names(SchemeSet schemes) {
+  std::vector<std::string> names;
+  for (const auto& [bit, name] : kSchemes)
+    if ((schemes & bit) != 0) names.emplace_back(name);
+  return names;
+}
+
+SchemeSet scheme_named(std::string_view name) {
+  const auto* const found =
+      std::ranges::find(kSchemes, name, &std::pair<SchemeSet, std::string_view>::second);
+  return found == std::end(kSchemes) ? 0 : found->first;
+}
+
+}  // namespace keyd::daemon
