@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "core/base/log.h"
 #include "core/base/untrusted_text.h"
 
 namespace keyd::daemon {

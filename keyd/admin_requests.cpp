@@ -30,6 +30,7 @@ Result<void> fill_settings(wire::UserRecord& out, const StoreSealer& sealer, con
     const auto hash = unseal_hash(sealer, user, wire::SUITE_MODERN);
     if (!hash) return std::unexpected(hash.error());
     out.set_crypt_setting(hash->setting.text());
+    if (const auto cost = crypto::check_crypt_setting(hash->setting, {})) out.set_crypt_method(cost->method);
   }
   if (!user.sealed_md5.empty()) {
     const auto hash = unseal_hash(sealer, user, wire::SUITE_HISTORIC);

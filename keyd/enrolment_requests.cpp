@@ -20,10 +20,6 @@ constexpr std::uint64_t kLastSecond = 253402300799;  // the end of the year 9999
 // A change of password wins over whatever else changes the record meanwhile, but does not try for ever.
 constexpr int kAttempts = 8;
 
-bool has_kryptoknight(SchemeSet schemes) {
-  return (schemes & scheme_bit(table::Scheme::kKryptoknight)) != 0;
-}
-
 std::string schemes_text(SchemeSet schemes) { return fmt::format("{}", fmt::join(scheme_names(schemes), ",")); }
 
 // The schemes that a request names; challenge where it names none.

@@ -30,6 +30,51 @@ StoredUser new_user(const StoreSealer& sealer, const std::string& name, char id,
   return user;
 }
 
+// As crypt(3) makes them; no password is known to fit.
+std::string crypt_string(const char* salt) {
+  return std::string("$6$") + salt + "$" + std::string(86, salt[0]);
+}
+exchange::PasswordHash modern_hash(const char* salt) {
+  exchange::PasswordHash hash;
+  hash.suite = wire::SUITE_MODERN;
+  hash.hash = secret::SecretBuffer::copy_of(bytes_of(crypt_string(salt)));
+  return hash;
+}
+exchange::PasswordHash historic_hash(char octet) {
+  exchange::PasswordHash hash;
+  hash.suite = wire::SUITE_HISTORIC;
+  hash.salt = Bytes(16, static_cast<std::uint8_t>(octet));
+  hash.hash = secret::SecretBuffer::copy_of(bytes_of(std::string(16, octet)));
+  return hash;
+}
+constexpr const char* kShape = "$6$$";
+
+StoredUser hashed_user(const StoreSealer& sealer, const std::string& name, char id) {
+  StoredUser user = new_user(sealer, name, id, name + "'s password");
+  user.schemes |= scheme_bit(table::Scheme::kKryptoknight);
+  user.allow_historic = true;
+  user.sealed_crypt = *seal_hash(sealer, user.id, modern_hash("first"));
+  user.crypt_shape = kShape;
+  user.sealed_md5 = *seal_hash(sealer, user.id, historic_hash('f'));
+  return user;
+}
+
+Result<void> renew_hash(UserStore& users, const StoreSealer& sealer, const exchange::PasswordHash& hash) {
+  const auto known = users.find("dora");
+  if (!known) return std::unexpected(known.error());
+  if (!*known) return fail(Code::kNotFound, "no such user");
+  const StoredUser& dora = **known;
+  return users.replace_hash(dora.id, dora.version, hash.suite, *seal_hash(sealer, dora.id, hash),
+                            hash.suite == wire::SUITE_MODERN ? kShape : "");
+}
+
+Result<void> set_secrets(UserStore& users, const std::string& name, const UserSecrets& secrets) {
+  const auto known = users.find(name);
+  if (!known) return std::unexpected(known.error());
+  if (!*known) return fail(Code::kNotFound, "no such user");
+  return users.set_secrets((*known)->id, (*known)->version, secrets);
+}
+
 Result<void> set_credential(UserStore& users, const StoreSealer& sealer, const std::string& user,
                             const std::string& name, const std::string& value) {
   const auto known = users.find(user);
@@ -44,10 +89,40 @@ constexpr StoreOperation kOperations[] = {
      [](UserStore& users, const StoreSealer& sealer) {
        return users.add(new_user(sealer, "carol", 'c', "carol's password"));
      }},
+    {"add a user with hashes",
+     [](UserStore& users, const StoreSealer& sealer) { return users.add(hashed_user(sealer, "egon", 'e')); }},
     {"set a password",
      [](UserStore& users, const StoreSealer& sealer) {
-       return users.set_password("alice", *seal_password(sealer, std::string(16, 'a'), bytes_of("changed")));
+       UserSecrets secrets;
+       secrets.sealed_password = *seal_password(sealer, std::string(16, 'a'), bytes_of("changed"));
+       return set_secrets(users, "alice", secrets);
      }},
+    {"set a password and hashes",
+     [](UserStore& users, const StoreSealer& sealer) {
+       const std::string id(16, 'd');
+       return set_secrets(users, "dora",
+                          {.sealed_password = *seal_password(sealer, id, bytes_of("changed")),
+                           .sealed_crypt = *seal_hash(sealer, id, modern_hash("changed")),
+                           .sealed_md5 = *seal_hash(sealer, id, historic_hash('c')),
+                           .crypt_shape = kShape});
+     }},
+    {"take a hash away",
+     [](UserStore& users, const StoreSealer& sealer) {
+       UserSecrets secrets;
+       secrets.sealed_password = *seal_password(sealer, std::string(16, 'd'), bytes_of("alone"));
+       return set_secrets(users, "dora", secrets);
+     }},
+    {"give a hash",
+     [](UserStore& users, const StoreSealer& sealer) {
+       UserSecrets secrets;
+       secrets.sealed_crypt = *seal_hash(sealer, std::string(16, 'b'), modern_hash("given"));
+       secrets.crypt_shape = kShape;
+       return set_secrets(users, "bob", secrets);
+     }},
+    {"replace a modern hash",
+     [](UserStore& users, const StoreSealer& sealer) { return renew_hash(users, sealer, modern_hash("second")); }},
+    {"replace a historic hash",
+     [](UserStore& users, const StoreSealer& sealer) { return renew_hash(users, sealer, historic_hash('s')); }},
     {"set a state",
      [](UserStore& users, const StoreSealer&) { return users.set_state("alice", UserState::kDisabled); }},
     {"remove a user", [](UserStore& users, const StoreSealer&) { return users.remove("alice"); }},
@@ -88,18 +163,22 @@ void make_sample_store(const std::string& directory) {
   const StoreSealer& sealer = *opened->sealer;
   must(users.add(new_user(sealer, "alice", 'a', "alice's password")));
   must(users.add(new_user(sealer, "bob", 'b', "bob's password")));
+  must(users.add(hashed_user(sealer, "dora", 'd')));
   must(set_credential(users, sealer, "alice", "short", "s3cret"));
   must(set_credential(users, sealer, "alice", "long", long_value('o')));
   must(users.set_state("alice", UserState::kLocked));
   must(users.record_tries({{1000, "alice", 7, false}, {1000, "", 7, false}, {2000, "alice", 1, true}}));
 }
 
-void make_version_1(const std::string& directory) {
+void make_version(int version, const std::string& directory) {
+  const std::string hashes =
+      "DROP TABLE hashes; ALTER TABLE users DROP COLUMN version; UPDATE users SET schemes = schemes & ~4;";
+  const std::string sql =
+      hashes + (version == 1 ? "DROP TABLE tries; " : "") + "PRAGMA user_version = " + std::to_string(version);
   sqlite3* db = nullptr;
-  const bool done =
-      sqlite3_open((directory + "/keyd.db").c_str(), &db) == SQLITE_OK &&
-      sqlite3_exec(db, "DROP TABLE tries; PRAGMA user_version = 1;", nullptr, nullptr, nullptr) == SQLITE_OK;
-  if (sqlite3_close(db) != SQLITE_OK || !done) throw std::runtime_error("no store of version 1");
+  const bool done = sqlite3_open((directory + "/keyd.db").c_str(), &db) == SQLITE_OK &&
+                    sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK;
+  if (sqlite3_close(db) != SQLITE_OK || !done) throw std::runtime_error("no store of that version");
 }
 
 std::string content_of_store(UserStore& users, const StoreSealer& sealer) {
@@ -108,10 +187,20 @@ std::string content_of_store(UserStore& users, const StoreSealer& sealer) {
   if (!all) return error(all.error());
   std::string out;
   for (const StoredUser& user : *all) {
-    const auto password = unseal_password(sealer, user);
-    if (!password) return error(password.error());
-    out.append(user.name).append(":").append(text_of(password->reveal())).append(":");
-    out += std::string(daemon::name_of(user.state)) + ":" + std::to_string(user.schemes);
+    out.append(user.name).append(":");
+    if (!user.sealed_password.empty()) {
+      const auto password = unseal_password(sealer, user);
+      if (!password) return error(password.error());
+      out.append(text_of(password->reveal())).append(":");
+    }
+    for (const wire::Suite suite : {wire::SUITE_MODERN, wire::SUITE_HISTORIC}) {
+      const auto hash = unseal_hash(sealer, user, suite);
+      if (!hash && hash.error().code == Code::kNotFound) continue;
+      if (!hash) return error(hash.error());
+      out.append(text_of(hash->salt)).append("$").append(text_of(hash->hash.reveal())).append(":");
+    }
+    out += std::string(daemon::name_of(user.state)) + ":" + std::to_string(user.schemes) + user.crypt_shape + "v" +
+           std::to_string(user.version);
     if (user.allow_historic) out += "h";
     const auto entries = users.credentials(user.name);
     if (!entries) return error(entries.error());

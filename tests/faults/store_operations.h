@@ -17,10 +17,10 @@ struct StoreOperation {
 };
 [[nodiscard]] std::span<const StoreOperation> store_operations();
 
-// A store with two users and their credentials in `directory`.
+// A store with three users, their hashes and credentials in `directory`.
 void make_sample_store(const std::string& directory);
-// Takes back what version 2 of the schema has brought.
-void make_version_1(const std::string& directory);
+// Takes back what the versions of the schema after `version`, 1 or 2, have brought.
+void make_version(int version, const std::string& directory);
 // Everything that is in the store, secrets opened, times left out; or the error that stands in the way.
 [[nodiscard]] std::string content_of_store(daemon::UserStore& users, const daemon::StoreSealer& sealer);
 // The same, of a directory that is opened for it.

@@ -91,21 +91,24 @@ class StoreSweep : public ::testing::Test {
   static void SetUpTestSuite() { fault_vfs::install(); }
   void SetUp() override {
     make_sample_store(clean());
-    ScratchDirectory::copy_store(clean(), version_1());
-    make_version_1(version_1());
+    for (const int version : {1, 2}) {
+      ScratchDirectory::copy_store(clean(), older(version));
+      make_version(version, older(version));
+    }
     leave_log(one_change(), 1);
     leave_log(long_log(), 36);
     scenarios_ = {{"the first start", scratch_.path() + "/none"},
                   {"a start", clean()},
                   {"a start with a log to recover", one_change()},
-                  {"a start with a store of version 1", version_1()}};
+                  {"a start with a store of version 1", older(1)},
+                  {"a start with a store of version 2", older(2)}};
     for (const StoreOperation& operation : store_operations()) {
       scenarios_.push_back({operation.name, clean(), &operation});
       scenarios_.push_back({std::string(operation.name) + ", checkpoint due", long_log(), &operation});
     }
   }
   std::string clean() { return scratch_.path() + "/clean"; }
-  std::string version_1() { return scratch_.path() + "/version-1"; }
+  std::string older(int version) { return scratch_.path() + "/version-" + std::to_string(version); }
   std::string one_change() { return scratch_.path() + "/one-change"; }
   std::string long_log() { return scratch_.path() + "/long-log"; }
   std::string work() { return scratch_.path() + "/work"; }

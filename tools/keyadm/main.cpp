@@ -39,7 +39,8 @@ int main(int argc, char** argv) {
       "  keyadm health\n"
       "\n"
       "Exit status: 0 done; 1 refused, not found, nothing revoked, or live but not ready;\n"
-      "2 wrong usage; 3 keyd cannot be reached or does not answer. See keyadm(8).");
+      "2 wrong usage; 3 keyd cannot be reached or does not answer; 4 some lines of an\n"
+      "import were refused. See keyadm(8).");
   keyd::keyadm::add_user_commands(app, invocation);
   keyd::keyadm::add_credential_commands(app, invocation);
   keyd::keyadm::add_process_commands(app, invocation);

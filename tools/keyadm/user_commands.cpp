@@ -28,7 +28,10 @@ nlohmann::ordered_json as_json(const wire::UserRecord& user) {
   for (const std::string& scheme : user.schemes()) out["schemes"].push_back(scheme);
   out["allow_historic"] = user.allow_historic();
   out["created"] = console::utc(user.created());
-  out["password_changed"] = console::utc(user.password_changed());
+  // An imported one may be of an unknown age.
+  out["password_changed"] = user.password_changed() == 0
+                                ? nlohmann::ordered_json(nullptr)
+                                : nlohmann::ordered_json(console::utc(user.password_changed()));
   out["credentials"] = user.credential_count();
   return out;
 }
@@ -38,7 +41,16 @@ void print_row(const wire::UserRecord& user) {
   for (const std::string& scheme : user.schemes()) schemes += (schemes.empty() ? "" : ",") + scheme;
   fmt::print("{:<24} {:<9} {:<14} {:<9} {:>11}  {}\n", escape(user.name()), escape(user.state()),
              escape(schemes), user.allow_historic() ? "allowed" : "no", user.credential_count(),
-             console::utc(user.password_changed()));
+             user.password_changed() == 0 ? "not known" : console::utc(user.password_changed()));
+}
+
+// How the user's hashes are made; the salt and all else that every client is told, but no hash.
+void print_hashes(const wire::UserRecord& user) {
+  if (!user.crypt_setting().empty())
+    fmt::print("password hash  {}, setting {}\n", escape(user.crypt_method()), escape(user.crypt_setting()));
+  if (user.has_md5())
+    fmt::print("historic hash  md5, {}\n",
+               user.md5_salt().empty() ? "no salt" : "salt " + to_hex(bytes_of(user.md5_salt())));
 }
 
 void print_heading() {
@@ -114,11 +126,17 @@ int show_user(const Invocation& invocation, const UserOptions& options) {
       auto json = as_json(user);
       json["failed_tries"] = user.failed_tries();
       json["sources_waiting"] = user.sources_waiting();
+      if (!user.crypt_setting().empty()) {
+        json["crypt_method"] = user.crypt_method();
+        json["crypt_setting"] = user.crypt_setting();
+      }
+      if (user.has_md5()) json["md5_salt"] = to_hex(bytes_of(user.md5_salt()));
       fmt::print("{}\n", json.dump(2));
       return console::kDone;
     }
     print_heading();
     print_row(user);
+    print_hashes(user);
     if (user.failed_tries() != 0) {
       fmt::print("{} failed tries of late; {} sources have to wait before the next (keyadm user unlock {})\n",
                  user.failed_tries(), user.sources_waiting(), escape(user.name()));
@@ -179,11 +197,13 @@ void add_user_commands(CLI::App& app, Invocation& invocation) {
       ->required()
       ->option_text(" ");
   add->add_option("--scheme", adding->schemes,
-                  "a scheme the user may use: challenge\n(may be repeated; default: challenge)")
+                  "a scheme the user may use: challenge, kryptoknight\n(may be repeated; default: challenge)")
       ->option_text("NAME");
   add->add_flag("--allow-historic", adding->allow_historic,
                 "let this user use the historic suite too, where keyd offers\nit (weak: MD5, short numbers)");
   add_password_option(add, adding);
+
+  add_import_command(user, invocation);
 
   const auto changing = std::make_shared<UserOptions>();
   CLI::App* const passwd =
