@@ -234,9 +234,9 @@ void Server::sweep_tries() {
 void Server::learn_crypt_shapes() {
   store_.post(
       kTriesQueue, [](UserStore& store) { return store.crypt_shapes(); },
-      [this](Result<std::vector<CryptShape>> shapes) {
+      [this](const Result<std::vector<CryptShape>>& shapes) {
         if (shapes) {
-          stand_ins_.set_shapes(std::move(*shapes));
+          stand_ins_.set_shapes(*shapes);
         } else {
           log::error(shapes.error().message());
         }

@@ -91,7 +91,6 @@ class Server {
   [[nodiscard]] const Config& config() const { return config_; }
   [[nodiscard]] Audit& audit() { return audit_; }
   [[nodiscard]] StoreThread& store() { return store_; }
-  [[nodiscard]] WorkerPool& workers() { return workers_; }
   [[nodiscard]] const StoreSealer& sealer() const { return *sealer_; }
   [[nodiscard]] UserDirectory& users() { return users_; }
   [[nodiscard]] PasswordSource& passwords() { return passwords_; }

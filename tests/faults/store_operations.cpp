@@ -47,14 +47,16 @@ exchange::PasswordHash historic_hash(char octet) {
   hash.hash = secret::SecretBuffer::copy_of(bytes_of(std::string(16, octet)));
   return hash;
 }
-constexpr const char* kShape = "$6$$";
+std::string shape_of(const exchange::PasswordHash& hash) {
+  return hash.suite == wire::SUITE_MODERN ? crypt_shape_of(*crypto::setting_of(hash.hash.reveal())) : "";
+}
 
 StoredUser hashed_user(const StoreSealer& sealer, const std::string& name, char id) {
   StoredUser user = new_user(sealer, name, id, name + "'s password");
   user.schemes |= scheme_bit(table::Scheme::kKryptoknight);
   user.allow_historic = true;
   user.sealed_crypt = *seal_hash(sealer, user.id, modern_hash("first"));
-  user.crypt_shape = kShape;
+  user.crypt_shape = shape_of(modern_hash("first"));
   user.sealed_md5 = *seal_hash(sealer, user.id, historic_hash('f'));
   return user;
 }
@@ -65,7 +67,7 @@ Result<void> renew_hash(UserStore& users, const StoreSealer& sealer, const excha
   if (!*known) return fail(Code::kNotFound, "no such user");
   const StoredUser& dora = **known;
   return users.replace_hash(dora.id, dora.version, hash.suite, *seal_hash(sealer, dora.id, hash),
-                            hash.suite == wire::SUITE_MODERN ? kShape : "");
+                            shape_of(hash));
 }
 
 Result<void> set_secrets(UserStore& users, const std::string& name, const UserSecrets& secrets) {
@@ -104,7 +106,7 @@ constexpr StoreOperation kOperations[] = {
                           {.sealed_password = *seal_password(sealer, id, bytes_of("changed")),
                            .sealed_crypt = *seal_hash(sealer, id, modern_hash("changed")),
                            .sealed_md5 = *seal_hash(sealer, id, historic_hash('c')),
-                           .crypt_shape = kShape});
+                           .crypt_shape = shape_of(modern_hash("changed"))});
      }},
     {"take a hash away",
      [](UserStore& users, const StoreSealer& sealer) {
@@ -116,7 +118,7 @@ constexpr StoreOperation kOperations[] = {
      [](UserStore& users, const StoreSealer& sealer) {
        UserSecrets secrets;
        secrets.sealed_crypt = *seal_hash(sealer, std::string(16, 'b'), modern_hash("given"));
-       secrets.crypt_shape = kShape;
+       secrets.crypt_shape = shape_of(modern_hash("given"));
        return set_secrets(users, "bob", secrets);
      }},
     {"replace a modern hash",
