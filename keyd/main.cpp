@@ -16,6 +16,7 @@
 
 #include "core/base/log.h"
 #include "core/base/untrusted_text.h"
+#include "core/crypto/des.h"
 #include "core/kernel/capabilities.h"
 #include "core/kernel/pidfd.h"
 #include "core/secret/locked_pool.h"
@@ -182,6 +183,10 @@ Result<Prepared> prepare(const Options& options, Config config) {
     if (auto redirected = redirect_log(options.state_directory); !redirected)
       return std::unexpected(redirected.error());
   }
+
+  // What the historic suite of kryptoknight needs lies in a file of OpenSSL's.
+  if (auto loaded = crypto::load_legacy_ciphers(); !loaded && config.historic_enabled)
+    log::warn("kryptoknight's historic suite cannot be had: " + loaded.error().message());
 
   // From here on as little as possible.
   if (auto confined = enter_sandbox({.config_file = options.config_file,
