@@ -1,11 +1,15 @@
 // Other people's connections: what an idle one costs keyd, and what thousands of them, idle or with an
 // exchange begun and never finished, do to a client of another uid.
 #include <benchmark/benchmark.h>
+#include <sched.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <thread>
@@ -14,12 +18,14 @@
 #include "tests/support/descriptors.h"
 #include "tests/support/eventually.h"
 #include "tests/support/forked.h"
+#include "tests/support/raw_client.h"
 
 namespace keyd::bench {
 namespace {
 
 constexpr uid_t kCrowd = 65533, kOther = 65534;
 constexpr int kVisits = 1000, kCounted = 100;  // for the percentiles; for the total
+constexpr int kVisitsBesideLogins = 20'000;    // for a second and more, of which a login takes a part
 
 bool become(uid_t uid) {
   return ::geteuid() != 0 || (::setresgid(uid, uid, uid) == 0 && ::setresuid(uid, uid, uid) == 0);
@@ -80,16 +86,16 @@ class Crowd {
 };
 
 // Times of kOther's visits.
-std::vector<double> visits(const testing::PrivateKeyd& keyd) {
+std::vector<double> visits(const testing::PrivateKeyd& keyd, int count = kVisits) {
   return as_uid(kOther, [&] {
     ExchangeClient client(keyd.runtime_dir());
     for (int i = 0; i < 20; ++i) client.visit();  // warm
-    return times_of(kVisits, [&] { return client.visit(); });
+    return times_of(count, [&] { return client.visit(); });
   });
 }
 
 void report_visits(benchmark::State& state, const std::string& name, const std::vector<double>& times) {
-  double total = 0, failed = static_cast<double>(kVisits) - static_cast<double>(times.size());
+  double total = 0, failed = times.empty() ? kVisits : 0;
   for (const double t : times) failed += t < 0 ? 1 : 0;
   for (std::size_t i = 0; i < std::min<std::size_t>(kCounted, times.size()); ++i) total += std::abs(times[i]);
   state.counters[name + "p50_us"] = percentile(times, 50);
@@ -131,6 +137,51 @@ void OtherClientBeside(benchmark::State& state) {
   }
 }
 
+// Of 16 users who log in by kryptoknight without a pause, at the cost that keyd has by default. What their own
+// processes hash they hash on another processor: here it is about keyd's share of the work.
+void OtherClientBesideLogins(benchmark::State& state) {
+  constexpr int kLogins = 16;
+  for (auto _ : state) {
+    const auto keyd = started_keyd();
+    for (int i = 0; i < kLogins; ++i)
+      keyd->enrol("user" + std::to_string(i), kPassword, {"--scheme", "kryptoknight"});
+    report_visits(state, "unloaded_", visits(*keyd, kVisitsBesideLogins));
+    std::atomic<int>* const done = static_cast<std::atomic<int>*>(
+        ::mmap(nullptr, sizeof(std::atomic<int>), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    std::vector<std::unique_ptr<testing::Forked>> logins;
+    for (int i = 0; i < kLogins; ++i) {
+      logins.push_back(std::make_unique<testing::Forked>([&, i](testing::Forked::Child& child) {
+        cpu_set_t last;
+        CPU_ZERO(&last);
+        CPU_SET(std::thread::hardware_concurrency() - 1, &last);
+        ::sched_setaffinity(0, sizeof last, &last);
+        const auto choice = testing::RawClient::knight_choice("user" + std::to_string(i));
+        for (bool first = true;; first = false) {
+          testing::RawClient raw(keyd->runtime_dir());
+          if (!raw.begin_knight(choice) || !raw.prove_knight(kPassword)) break;
+          ++*done;
+          if (first) child.say("in");
+        }
+        child.say("out");
+        return 1;
+      }));
+    }
+    for (const auto& login : logins) {
+      if (login->hear() != "in") return state.SkipWithError("a login failed");
+    }
+    const int before = *done;
+    const double cpu = cpu_seconds(keyd->pid());
+    const auto start = std::chrono::steady_clock::now();
+    report_visits(state, "", visits(*keyd, kVisitsBesideLogins));
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    state.counters["logins_per_second"] = (*done - before) / took.count();
+    state.counters["keyd_cpu_percent"] = (cpu_seconds(keyd->pid()) - cpu) / took.count() * 100;
+    for (const auto& login : logins) login->kill();
+    ::munmap(done, sizeof(std::atomic<int>));
+  }
+}
+
+BENCHMARK(OtherClientBesideLogins)->Iterations(1)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(OtherClientBeside)
     ->Args({1000, 0})
     ->Args({0, 1000})

@@ -355,6 +355,7 @@ TEST_F(Kryptoknight, UsersOfAShadowFileLogInAndGetASaltOfOurOwn) {
       {"YESCRYPT", "$y$"}, {"SHA512", "$6$"}, {"SHA256", "$5$"}, {"MD5", "$1$"}};
   {
     std::ofstream passwd(root + "/etc/passwd"), shadow(root + "/etc/shadow");
+    passwd << "root:x:0:0::/:/bin/sh\n";
     for (const char* user : {"YESCRYPT", "SHA512", "SHA256", "MD5", "locked", "nologin"}) {
       passwd << user << ":x:1000:1000::/:/bin/sh\n";
       shadow << user << ":!:19000:0:99999:7:::\n";
@@ -381,7 +382,7 @@ TEST_F(Kryptoknight, UsersOfAShadowFileLogInAndGetASaltOfOurOwn) {
   EXPECT_EQ(client.login("locked", "right"), KEYCLIENT_DENIED);
   ASSERT_EQ(keyd_.keyadm({"user", "unlock", "locked"}).exit_code, 0);
   EXPECT_EQ(client.login("locked", "right"), KEYCLIENT_OK) << keyclient_error();
-  EXPECT_EQ(client.login("nologin", "right"), KEYCLIENT_DENIED);
+  EXPECT_EQ(Client(keyd_).login("nologin", "right"), KEYCLIENT_DENIED);
   EXPECT_NE(keyd_.keyadm({"user", "show", "nologin"}).exit_code, 0);
 }
 
