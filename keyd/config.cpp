@@ -108,7 +108,8 @@ std::string wrong_with_hashing(const std::string& method, std::uint32_t cost) {
 Setter method(std::string& into) {
   return {[&into](const toml::node& node) -> std::string {
             const auto value = node.value_exact<std::string>();
-            if (!value || value->size() > 64) return "needs the name of a crypt(5) method, such as \"yescrypt\"";
+            if (!value || value->size() > 64)
+              return "needs the name of a crypt(5) method, such as \"yescrypt\"";
             if (const std::string wrong = wrong_with_hashing(*value, 0); !wrong.empty())
               return fmt::format("is \"{}\": {}", escape(*value), wrong);
             into = *value;
@@ -259,8 +260,9 @@ Result<Config> load_config(const std::string& path, bool required) {
     return fail(Code::kInvalid, path + ": daemon.server_name must not be empty");
   // The two may stand in different files.
   if (const std::string wrong = wrong_with_hashing(config.crypt_method, config.crypt_cost); !wrong.empty())
-    return fail(Code::kInvalid, fmt::format("{}: kryptoknight.cost {} does not go with kryptoknight.method \"{}\": {}",
-                                            path, config.crypt_cost, config.crypt_method, wrong));
+    return fail(Code::kInvalid,
+                fmt::format("{}: kryptoknight.cost {} does not go with kryptoknight.method \"{}\": {}", path,
+                            config.crypt_cost, config.crypt_method, wrong));
   return config;
 }
 

@@ -20,8 +20,8 @@ struct Enrolled {
 [[nodiscard]] Result<void> check_password(ByteView password, SchemeSet schemes);
 
 // As slow as the methods of hashing are: for a worker thread. kInvalid as above; kExhausted: no memory.
-[[nodiscard]] Result<UserSecrets> make_secrets(const StoreSealer& sealer, const Enrolled& user, ByteView password,
-                                               const exchange::Resalting& resalting);
+[[nodiscard]] Result<UserSecrets> make_secrets(const StoreSealer& sealer, const Enrolled& user,
+                                               ByteView password, const exchange::Resalting& resalting);
 
 // The secrets of a user whose crypt(3) string was made elsewhere. kInvalid: it is none of a method that libcrypt has, or
 // clients would not spend what it costs.

@@ -20,7 +20,9 @@ constexpr std::uint64_t kLastSecond = 253402300799;  // the end of the year 9999
 // A change of password wins over whatever else changes the record meanwhile, but does not try for ever.
 constexpr int kAttempts = 8;
 
-std::string schemes_text(SchemeSet schemes) { return fmt::format("{}", fmt::join(scheme_names(schemes), ",")); }
+std::string schemes_text(SchemeSet schemes) {
+  return fmt::format("{}", fmt::join(scheme_names(schemes), ","));
+}
 
 // The schemes that a request names; challenge where it names none.
 Result<SchemeSet> wanted_schemes(const wire::UserAdd& wanted) {
@@ -106,24 +108,26 @@ void handle_user_add(Server& server, Connection& connection, const wire::AdminRe
   auto id = new_user_id();
   if (!id) return refuse(connection, id.error());
   const Enrolled enrolled{std::move(*id), *schemes, wanted.allow_historic()};
-  make_secrets_aside(
-      server, connection, enrolled, std::move(password),
-      [&server, self = connection.shared_from_this(), enrolled, name = wanted.name()](Result<UserSecrets> secrets) {
-        constexpr const char* kEvent = "admin.user-add";
-        const std::string object = schemes_text(enrolled.schemes);
-        if (!secrets) return change_failed(server, *self, kEvent, name, object, secrets.error());
-        change_user(server, *self, kEvent, name, object, Sessions::kKeep,
-                    [user = new_user(name, enrolled, std::move(*secrets), static_cast<std::uint64_t>(::time(nullptr)))](
-                        UserStore& store) { return store.add(user); });
-      });
+  make_secrets_aside(server, connection, enrolled, std::move(password),
+                     [&server, self = connection.shared_from_this(), enrolled,
+                      name = wanted.name()](Result<UserSecrets> secrets) {
+                       constexpr const char* kEvent = "admin.user-add";
+                       const std::string object = schemes_text(enrolled.schemes);
+                       if (!secrets)
+                         return change_failed(server, *self, kEvent, name, object, secrets.error());
+                       change_user(server, *self, kEvent, name, object, Sessions::kKeep,
+                                   [user = new_user(name, enrolled, std::move(*secrets),
+                                                    static_cast<std::uint64_t>(::time(nullptr)))](
+                                       UserStore& store) { return store.add(user); });
+                     });
 }
 
 void handle_user_passwd(Server& server, Connection& connection, const wire::AdminRequest& request,
                         secret::SecretBuffer password) {
   const std::string& name = request.user_passwd().name();
   if (auto fine = check_password(password.reveal(), 0); !fine) return refuse(connection, fine.error());
-  const auto give = [&server, self = connection.shared_from_this(), name](const Enrolled& enrolled,
-                                                                          const Result<UserSecrets>& secrets) {
+  const auto give = [&server, self = connection.shared_from_this(), name](
+                        const Enrolled& enrolled, const Result<UserSecrets>& secrets) {
     constexpr const char* kEvent = "admin.user-passwd";
     if (!secrets) return change_failed(server, *self, kEvent, name, {}, secrets.error());
     change_user(server, *self, kEvent, name, {}, Sessions::kEnd,
@@ -148,7 +152,8 @@ void handle_user_import(Server& server, Connection& connection, const wire::Admi
   const wire::UserImport& wanted = request.user_import();
   if (!name_is_fine(connection, wanted.name(), "user")) return;
   if (wanted.password_changed() > kLastSecond)
-    return refuse(connection, wire::REFUSAL_MALFORMED, "the password's last change is no time before the year 10000");
+    return refuse(connection, wire::REFUSAL_MALFORMED,
+                  "the password's last change is no time before the year 10000");
   auto id = new_user_id();
   if (!id) return refuse(connection, id.error());
   const Enrolled enrolled{std::move(*id), scheme_bit(table::Scheme::kKryptoknight), false};

@@ -25,7 +25,8 @@ class SqliteStatement {
   }
   SqliteStatement& bind_blob(ByteView octets) {
     // Without an address it would be NULL, which is something else than no octets.
-    note(sqlite3_bind_blob(statement_.get(), ++bound_, octets.empty() ? "" : static_cast<const void*>(octets.data()),
+    note(sqlite3_bind_blob(statement_.get(), ++bound_,
+                           octets.empty() ? "" : static_cast<const void*>(octets.data()),
                            static_cast<int>(octets.size()), SQLITE_TRANSIENT));
     return *this;
   }

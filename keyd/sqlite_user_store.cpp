@@ -132,8 +132,8 @@ Result<std::optional<StoredUser>> SqliteUserStore::find(const std::string& name)
 }
 
 Result<std::vector<StoredUser>> SqliteUserStore::list(const std::string& after, std::size_t limit) {
-  SqliteStatement select(db_.get(),
-                         (std::string(kUserColumns) + "WHERE users.name > ? ORDER BY users.name LIMIT ?").c_str());
+  SqliteStatement select(
+      db_.get(), (std::string(kUserColumns) + "WHERE users.name > ? ORDER BY users.name LIMIT ?").c_str());
   select.bind(after).bind(static_cast<std::int64_t>(limit));
   std::vector<StoredUser> users;
   for (;;) {
@@ -167,7 +167,8 @@ Result<void> SqliteUserStore::add(const StoredUser& user) {
         return fail(Code::kRefused, "user \"" + escape(user.name) + "\" is enrolled already");
       return failure("add the user");
     }
-    if (auto put = put_hash(user.id, wire::SUITE_MODERN, user.sealed_crypt, user.crypt_shape); !put) return put;
+    if (auto put = put_hash(user.id, wire::SUITE_MODERN, user.sealed_crypt, user.crypt_shape); !put)
+      return put;
     return put_hash(user.id, wire::SUITE_HISTORIC, user.sealed_md5, {});
   });
 }
@@ -193,11 +194,11 @@ Result<SchemeSet> SqliteUserStore::schemes_at(const std::string& user_id, std::u
 
 Result<void> SqliteUserStore::put_hash(const std::string& user_id, wire::Suite suite, const Bytes& sealed,
                                        const std::string& shape) {
-  SqliteStatement put(db_.get(),
-                      sealed.empty() ? "DELETE FROM hashes WHERE user_id = ? AND suite = ?"
-                                     : "INSERT INTO hashes (user_id, suite, sealed, shape) VALUES (?, ?, ?, ?)"
-                                       " ON CONFLICT (user_id, suite) DO UPDATE SET sealed = excluded.sealed,"
-                                       " shape = excluded.shape");
+  SqliteStatement put(
+      db_.get(), sealed.empty() ? "DELETE FROM hashes WHERE user_id = ? AND suite = ?"
+                                : "INSERT INTO hashes (user_id, suite, sealed, shape) VALUES (?, ?, ?, ?)"
+                                  " ON CONFLICT (user_id, suite) DO UPDATE SET sealed = excluded.sealed,"
+                                  " shape = excluded.shape");
   put.bind_blob(bytes_of(user_id)).bind(std::int64_t{suite});
   if (!sealed.empty()) put.bind_blob(sealed).bind(shape);
   if (put.step() != SqliteStatement::Step::kDone) return failure("store a hash");
@@ -215,16 +216,19 @@ Result<void> SqliteUserStore::set_secrets(const std::string& user_id, std::uint6
     update.bind_blob(secrets.sealed_password).bind(seconds_now());
     update.bind(std::int64_t{schemes_of(secrets, *schemes)}).bind_blob(bytes_of(user_id));
     if (update.step() != SqliteStatement::Step::kDone) return failure("change a password");
-    if (auto put = put_hash(user_id, wire::SUITE_MODERN, secrets.sealed_crypt, secrets.crypt_shape); !put) return put;
+    if (auto put = put_hash(user_id, wire::SUITE_MODERN, secrets.sealed_crypt, secrets.crypt_shape); !put)
+      return put;
     return put_hash(user_id, wire::SUITE_HISTORIC, secrets.sealed_md5, {});
   });
 }
 
-Result<void> SqliteUserStore::replace_hash(const std::string& user_id, std::uint64_t version, wire::Suite suite,
-                                           const Bytes& sealed, const std::string& crypt_shape) {
+Result<void> SqliteUserStore::replace_hash(const std::string& user_id, std::uint64_t version,
+                                           wire::Suite suite, const Bytes& sealed,
+                                           const std::string& crypt_shape) {
   return change([&]() -> Result<void> {
     if (const auto current = schemes_at(user_id, version); !current) return std::unexpected(current.error());
-    SqliteStatement replace(db_.get(), "UPDATE hashes SET sealed = ?, shape = ? WHERE user_id = ? AND suite = ?");
+    SqliteStatement replace(db_.get(),
+                            "UPDATE hashes SET sealed = ?, shape = ? WHERE user_id = ? AND suite = ?");
     replace.bind_blob(sealed).bind(crypt_shape).bind_blob(bytes_of(user_id)).bind(std::int64_t{suite});
     if (auto changed = change_one(replace, "the user has no such hash"); !changed) return changed;
     SqliteStatement count(db_.get(), "UPDATE users SET version = version + 1 WHERE id = ?");
@@ -234,7 +238,8 @@ Result<void> SqliteUserStore::replace_hash(const std::string& user_id, std::uint
 }
 
 Result<std::vector<CryptShape>> SqliteUserStore::crypt_shapes() {
-  SqliteStatement select(db_.get(), "SELECT shape, count(*) FROM hashes WHERE suite = 1 GROUP BY shape ORDER BY shape");
+  SqliteStatement select(db_.get(),
+                         "SELECT shape, count(*) FROM hashes WHERE suite = 1 GROUP BY shape ORDER BY shape");
   std::vector<CryptShape> shapes;
   for (;;) {
     const auto step = select.step();

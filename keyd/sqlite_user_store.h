@@ -29,9 +29,10 @@ class SqliteUserStore final : public UserStore {
   Result<std::vector<StoredUser>> list(const std::string& after, std::size_t limit) override;
   Result<void> write_probe() override;
   Result<void> add(const StoredUser& user) override;
-  Result<void> set_secrets(const std::string& user_id, std::uint64_t version, const UserSecrets& secrets) override;
-  Result<void> replace_hash(const std::string& user_id, std::uint64_t version, wire::Suite suite, const Bytes& sealed,
-                            const std::string& crypt_shape) override;
+  Result<void> set_secrets(const std::string& user_id, std::uint64_t version,
+                           const UserSecrets& secrets) override;
+  Result<void> replace_hash(const std::string& user_id, std::uint64_t version, wire::Suite suite,
+                            const Bytes& sealed, const std::string& crypt_shape) override;
   Result<std::vector<CryptShape>> crypt_shapes() override;
   Result<void> set_state(const std::string& name, UserState state) override;
   Result<void> remove(const std::string& name) override;

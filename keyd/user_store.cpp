@@ -23,7 +23,9 @@ bool has_its_sizes(wire::Suite suite, std::size_t salt, std::size_t hash) {
   }
 }
 
-std::unexpected<Error> no_hash() { return fail(Code::kBroken, "a sealed hash in the store is of no known form"); }
+std::unexpected<Error> no_hash() {
+  return fail(Code::kBroken, "a sealed hash in the store is of no known form");
+}
 
 Result<exchange::PasswordHash> hash_from(ByteView octets, wire::Suite suite) {
   if (octets.size() < kHashHead || octets[0] != kHashForm || octets[1] != suite) return no_hash();
@@ -61,7 +63,8 @@ Result<secret::SecretBuffer> unseal_password(const StoreSealer& sealer, const St
   return sealer.open({"user", user.id, "challenge.password"}, user.sealed_password);
 }
 
-Result<Bytes> seal_hash(const StoreSealer& sealer, std::string_view user_id, const exchange::PasswordHash& hash) {
+Result<Bytes> seal_hash(const StoreSealer& sealer, std::string_view user_id,
+                        const exchange::PasswordHash& hash) {
   const ByteView octets = hash.hash.reveal();
   if (!has_its_sizes(hash.suite, hash.salt.size(), octets.size()))
     return fail(Code::kInvalid, "this is no hash of a password");
@@ -75,7 +78,8 @@ Result<Bytes> seal_hash(const StoreSealer& sealer, std::string_view user_id, con
   return sealer.seal({"user", user_id, purpose_of(hash.suite)}, plain.reveal());
 }
 
-Result<exchange::PasswordHash> unseal_hash(const StoreSealer& sealer, const StoredUser& user, wire::Suite suite) {
+Result<exchange::PasswordHash> unseal_hash(const StoreSealer& sealer, const StoredUser& user,
+                                           wire::Suite suite) {
   const Bytes& sealed = suite == wire::SUITE_MODERN ? user.sealed_crypt : user.sealed_md5;
   if (sealed.empty()) return fail(Code::kNotFound, "the user has no such hash");
   const auto plain = sealer.open({"user", user.id, purpose_of(suite)}, sealed);

@@ -15,6 +15,8 @@ const AdminMessage kMessages[] = {
   {"user.unlock", [](Request& r) { r.mutable_user_unlock()->set_name("nobody else"); }, Reply::kRefused},
   {"user.remove", [](Request& r) { r.mutable_user_remove()->set_name("nobody else"); }, Reply::kRefused},
   {"user.show", [](Request& r) { r.mutable_user_show()->set_name("victim"); }, Reply::kUser},
+  {"user.import", [](Request& r) { r.mutable_user_import()->set_name("victim"); }, Reply::kRefused,
+   "$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/"},
   {"user.list", [](Request& r) { r.mutable_user_list()->set_after("b"); }, Reply::kUsers},
   {"credential.set", [](Request& r) {
      r.mutable_credential_set()->set_user("victim");

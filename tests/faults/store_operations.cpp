@@ -122,9 +122,13 @@ constexpr StoreOperation kOperations[] = {
        return set_secrets(users, "bob", secrets);
      }},
     {"replace a modern hash",
-     [](UserStore& users, const StoreSealer& sealer) { return renew_hash(users, sealer, modern_hash("second")); }},
+     [](UserStore& users, const StoreSealer& sealer) {
+       return renew_hash(users, sealer, modern_hash("second"));
+     }},
     {"replace a historic hash",
-     [](UserStore& users, const StoreSealer& sealer) { return renew_hash(users, sealer, historic_hash('s')); }},
+     [](UserStore& users, const StoreSealer& sealer) {
+       return renew_hash(users, sealer, historic_hash('s'));
+     }},
     {"set a state",
      [](UserStore& users, const StoreSealer&) { return users.set_state("alice", UserState::kDisabled); }},
     {"remove a user", [](UserStore& users, const StoreSealer&) { return users.remove("alice"); }},
@@ -175,8 +179,8 @@ void make_sample_store(const std::string& directory) {
 void make_version(int version, const std::string& directory) {
   const std::string hashes =
       "DROP TABLE hashes; ALTER TABLE users DROP COLUMN version; UPDATE users SET schemes = schemes & ~4;";
-  const std::string sql =
-      hashes + (version == 1 ? "DROP TABLE tries; " : "") + "PRAGMA user_version = " + std::to_string(version);
+  const std::string sql = hashes + (version == 1 ? "DROP TABLE tries; " : "") +
+                          "PRAGMA user_version = " + std::to_string(version);
   sqlite3* db = nullptr;
   const bool done = sqlite3_open((directory + "/keyd.db").c_str(), &db) == SQLITE_OK &&
                     sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK;
@@ -201,8 +205,8 @@ std::string content_of_store(UserStore& users, const StoreSealer& sealer) {
       if (!hash) return error(hash.error());
       out.append(text_of(hash->salt)).append("$").append(text_of(hash->hash.reveal())).append(":");
     }
-    out += std::string(daemon::name_of(user.state)) + ":" + std::to_string(user.schemes) + user.crypt_shape + "v" +
-           std::to_string(user.version);
+    out += std::string(daemon::name_of(user.state)) + ":" + std::to_string(user.schemes) + user.crypt_shape +
+           "v" + std::to_string(user.version);
     if (user.allow_historic) out += "h";
     const auto entries = users.credentials(user.name);
     if (!entries) return error(entries.error());

@@ -125,11 +125,26 @@ void save_stored_values(const SaveSeed& save) {
   const auto row = [](int state) {
     Seed seed{0};
     seed.with_size("ada").with_size(std::string(16, 'i')) << std::initializer_list<int>{state, 2, 0, 1, 1};
-    seed.with_size(std::string(40, 's')).with_size("db/password") << std::initializer_list<int>{3, 1};
+    seed.with_size(std::string(40, 's'));
+    (seed << std::initializer_list<int>{2, 1}).with_size("$6$ 8 $").with_size(std::string(40, 'h'));
+    (seed << std::initializer_list<int>{2}).with_size("").with_size(std::string(40, 'm'));
+    seed.with_size("db/password") << std::initializer_list<int>{3, 1};
     return seed.with_size(std::string(31, 'v'));
   };
   save("store_rows", "user", row(0));
   save("store_rows", "state_that_does_not_exist", row(3));
+  save("store_rows", "modern_hash", Seed{0xff, 0, 1, 1, 0} << "$6$saltsalt$" + std::string(86, 'h'));
+  save("store_rows", "historic_hash", Seed{0xff, 1, 1, 2, 3} << "sss" + std::string(16, 'm'));
+}
+
+void save_shadow_files(const SaveSeed& save) {
+  const auto file = [&](const char* name, const std::string& text) { save("shadow_line", name, bytes_of(text)); };
+  const std::string hash = "$6$saltsalt$" + std::string(86, 'h');
+  file("file", "root:*:19000:0:99999:7:::\nalice:" + hash + ":20000:0:99999:7:::\nbob:!" + hash +
+                   ":20000:0:99999:7::1:\n\n# comment\ndaemon:!*:19000:0:99999:7:::\n");
+  file("lines", "alice:$y$j9T$cvj7xTZ.v1OI4Sc.TVS1J/$" + std::string(43, 'h') + "\nbob:$1$saltsalt$" +
+                    std::string(22, 'h') + "\ncarl:ab" + std::string(11, 'h'));
+  file("malformed", "alice\nbob::1:\n:" + hash + "\ndora:" + hash + ":-1:0:99999:7:::\n" + std::string(5000, 'x') + "\n");
 }
 
 void save_kernel_texts(const SaveSeed& save) {
@@ -179,6 +194,7 @@ void save_script_seeds(const SaveSeed& save) {
   save_server_scripts(save);
   save_exchange_scripts(save);
   save_stored_values(save);
+  save_shadow_files(save);
   save_kernel_texts(save);
   save_configurations(save);
 }

@@ -63,13 +63,42 @@ void judge(const daemon::StoredUser& user) {
   const daemon::UserState state = user.state;
   must(state == daemon::UserState::kActive || state == daemon::UserState::kLocked ||
        state == daemon::UserState::kDisabled);
-  must(!daemon::unseal_password(*Database::instance().store.sealer, user));
+  const daemon::StoreSealer& sealer = *Database::instance().store.sealer;
+  must(!daemon::unseal_password(sealer, user));
+  for (const wire::Suite suite : {wire::SUITE_MODERN, wire::SUITE_HISTORIC})
+    must(!daemon::unseal_hash(sealer, user, suite));
+}
+
+// What a hash is sealed as, whatever those octets are: it opens when they are of the one form, and is then sealed as
+// the same octets again.
+void open_hash(Script script) {
+  const daemon::StoreSealer& sealer = *Database::instance().store.sealer;
+  const wire::Suite suite = script.octet() % 2 == 0 ? wire::SUITE_MODERN : wire::SUITE_HISTORIC;
+  const bool modern = suite == wire::SUITE_MODERN;
+  const std::string_view purpose = modern ? "kryptoknight.crypt" : "kryptoknight.md5";
+  const ByteView plain = script.take(4096);
+  daemon::StoredUser user;
+  user.id = std::string(16, 'i');
+  Bytes& sealed = modern ? user.sealed_crypt : user.sealed_md5;
+  sealed = *sealer.seal({"user", user.id, purpose}, plain);
+  const auto hash = daemon::unseal_hash(sealer, user, suite);
+  if (!hash) return;
+  sealed = *daemon::seal_hash(sealer, user.id, *hash);
+  must(std::ranges::equal(sealer.open({"user", user.id, purpose}, sealed)->reveal(), plain));
+  if (!modern) return;
+  must(text_of(hash->hash.reveal()).starts_with(hash->setting.text()));
+  must(hash->setting.text().size() < hash->hash.size());
+  std::size_t salt = 0;
+  crypto::CryptSetting back = daemon::setting_of_shape(daemon::crypt_shape_of(hash->setting), salt);
+  must(salt == hash->setting.salt.size());
+  back.salt = hash->setting.salt;
+  must(back == hash->setting);
 }
 
 void write_and_read(Script script) {
   Database& database = Database::instance();
   SqliteUserStore& store = *database.store.users;
-  must(sqlite3_exec(database.hostile, "BEGIN; DELETE FROM credentials; DELETE FROM users;", nullptr, nullptr,
+  must(sqlite3_exec(database.hostile, "BEGIN; DELETE FROM credentials; DELETE FROM hashes; DELETE FROM users;", nullptr, nullptr,
                     nullptr) == SQLITE_OK);
   std::string name, id;
   std::int64_t state = 0;
@@ -84,6 +113,13 @@ void write_and_read(Script script) {
     insert.bind(name).bind_blob(bytes_of(id)).bind(state).bind(number(script)).bind(number(script));
     insert.bind(number(script)).bind(number(script)).bind_blob(script.take(script.octet()));
     written = database.run(insert);
+  }
+  for (int rows = script.octet() % 3; rows > 0; --rows) {
+    SqliteStatement hash(database.hostile,
+                         "INSERT OR REPLACE INTO hashes (user_id, suite, shape, sealed) VALUES (?, ?, ?, ?)");
+    hash.bind_blob(bytes_of(id)).bind(number(script)).bind(text_of(script.take(script.octet() % 33)));
+    hash.bind_blob(script.take(script.octet()));
+    (void)database.run(hash);
   }
   const std::string credential(text_of(script.take(script.octet())));
   SqliteStatement grant(database.hostile,
@@ -103,6 +139,11 @@ void write_and_read(Script script) {
       must(state == static_cast<std::int64_t>((**found).state) || state < 0 || state > 2);
   }
   (void)store.credentials(name);
+  std::uint64_t shaped = 0;
+  const auto shapes = store.crypt_shapes();
+  if (shapes)
+    for (const daemon::CryptShape& each : *shapes) shaped += each.users;
+  must(shaped <= 2);
   const auto sealed = store.credential(id, credential);
   if (sealed && *sealed) must(!daemon::unseal_credential(*database.store.sealer, id, credential, **sealed));
 }
@@ -114,6 +155,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size > 4096) return 0;
   (void)keyd::fuzz::Database::instance();
   const keyd::fuzz::LockedMemoryBalance balance;
-  keyd::fuzz::write_and_read(keyd::fuzz::Script({data, size}));
+  keyd::fuzz::Script script({data, size});
+  if (script.octet() == 0xff) {
+    keyd::fuzz::open_hash(script);
+  } else {
+    keyd::fuzz::write_and_read(keyd::fuzz::Script({data, size}));
+  }
   return 0;
 }

@@ -80,7 +80,8 @@ class Import {
       return;
     }
     fmt::print("{} {} ({} locked), {} without a password, {} refused\n", imported_,
-               options_.dry_run ? "would be imported" : "imported", locked_, without_password_, refused_.size());
+               options_.dry_run ? "would be imported" : "imported", locked_, without_password_,
+               refused_.size());
   }
   [[nodiscard]] bool refused_some() const { return !refused_.empty(); }
 
@@ -95,7 +96,8 @@ class Import {
     }
     const std::string name(line->name);
     if (auto fine = check_hash(line->hash); !fine) return refuse(number, name, fine.error());
-    if (auto done = options_.dry_run ? look(name) : import(*line); !done) return refuse(number, name, done.error());
+    if (auto done = options_.dry_run ? look(name) : import(*line); !done)
+      return refuse(number, name, done.error());
     ++imported_;
     if (line->locked) ++locked_;
     return {};
@@ -105,7 +107,8 @@ class Import {
   [[nodiscard]] static Result<void> check_hash(ByteView hash) {
     const auto setting = crypto::setting_of(hash);
     if (!setting) return std::unexpected(setting.error());
-    if (const auto cost = crypto::check_crypt_setting(*setting, {}); !cost) return std::unexpected(cost.error());
+    if (const auto cost = crypto::check_crypt_setting(*setting, {}); !cost)
+      return std::unexpected(cost.error());
     return {};
   }
 

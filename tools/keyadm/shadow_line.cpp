@@ -74,12 +74,14 @@ Result<ShadowLine> parse_shadow_line(ByteView line, std::uint64_t today) {
   const Fields fields = split(text);
   if (fields.count != kFields && fields.count != kFieldsOfPlainLine) {
     return fail(Code::kInvalid, "it has " + std::to_string(fields.count) +
-                                    (fields.count == 1 ? " field" : " fields") + ", not 9 (or 2: name and hash)");
+                                    (fields.count == 1 ? " field" : " fields") +
+                                    ", not 9 (or 2: name and hash)");
   }
   ShadowLine out;
   out.name = fields.text[0];
   if (!is_acceptable_name(out.name)) return fail(Code::kInvalid, "its name is none that keyd takes");
-  const auto changed = days(fields.text[kLastChange], "last change"), expiry = days(fields.text[kExpiry], "expiry");
+  const auto changed = days(fields.text[kLastChange], "last change"),
+             expiry = days(fields.text[kExpiry], "expiry");
   for (const auto* each : {&changed, &expiry})
     if (!*each) return std::unexpected(each->error());
   out.password_changed = changed->value_or(0) * kDay;

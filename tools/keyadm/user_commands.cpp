@@ -39,7 +39,7 @@ nlohmann::ordered_json as_json(const wire::UserRecord& user) {
 void print_row(const wire::UserRecord& user) {
   std::string schemes;
   for (const std::string& scheme : user.schemes()) schemes += (schemes.empty() ? "" : ",") + scheme;
-  fmt::print("{:<24} {:<9} {:<14} {:<9} {:>11}  {}\n", escape(user.name()), escape(user.state()),
+  fmt::print("{:<24} {:<9} {:<22} {:<9} {:>11}  {}\n", escape(user.name()), escape(user.state()),
              escape(schemes), user.allow_historic() ? "allowed" : "no", user.credential_count(),
              user.password_changed() == 0 ? "not known" : console::utc(user.password_changed()));
 }
@@ -54,7 +54,7 @@ void print_hashes(const wire::UserRecord& user) {
 }
 
 void print_heading() {
-  fmt::print("{:<24} {:<9} {:<14} {:<9} {:>11}  {}\n", "USER", "STATE", "SCHEMES", "HISTORIC", "CREDENTIALS",
+  fmt::print("{:<24} {:<9} {:<22} {:<9} {:>11}  {}\n", "USER", "STATE", "SCHEMES", "HISTORIC", "CREDENTIALS",
              "PASSWORD CHANGED");
 }
 

@@ -1,0 +1,114 @@
+#include "keyd/enrolment.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace keyd::daemon {
+namespace {
+
+constexpr SchemeSet kChallenge = scheme_bit(table::Scheme::kChallenge),
+                    kKryptoknight = scheme_bit(table::Scheme::kKryptoknight);
+const exchange::Resalting kFast{.method = "sha512crypt", .cost = 1000};
+
+class Enrolment : public ::testing::Test {
+ protected:
+  static StoreSealer::Key key() { return StoreSealer::generate_key().value(); }
+  // The user that these secrets make.
+  static StoredUser user_with(const UserSecrets& secrets) {
+    StoredUser user;
+    user.id = "0123456789abcdef";
+    user.sealed_password = secrets.sealed_password;
+    user.sealed_crypt = secrets.sealed_crypt;
+    user.sealed_md5 = secrets.sealed_md5;
+    user.crypt_shape = secrets.crypt_shape;
+    return user;
+  }
+  Result<UserSecrets> secrets_for(SchemeSet schemes, bool historic, const std::string& password = "right") {
+    return make_secrets(sealer_, {"0123456789abcdef", schemes, historic}, bytes_of(password), kFast);
+  }
+  StoreSealer sealer_{key()};
+};
+
+TEST_F(Enrolment, GivesTheSecretsOfExactlyTheSchemesAskedFor) {
+  for (const SchemeSet schemes : {kChallenge, kKryptoknight, kChallenge | kKryptoknight}) {
+    for (const bool historic : {false, true}) {
+      const auto secrets = secrets_for(schemes, historic);
+      ASSERT_TRUE(secrets);
+      EXPECT_EQ(!secrets->sealed_password.empty(), (schemes & kChallenge) != 0);
+      EXPECT_EQ(!secrets->sealed_crypt.empty(), (schemes & kKryptoknight) != 0);
+      EXPECT_EQ(!secrets->crypt_shape.empty(), (schemes & kKryptoknight) != 0);
+      EXPECT_EQ(!secrets->sealed_md5.empty(), (schemes & kKryptoknight) != 0 && historic);
+      EXPECT_EQ(schemes_of(*secrets, 0), schemes);
+      EXPECT_EQ(schemes_of(*secrets, ~SchemeSet{0}), ~(kChallenge | kKryptoknight) | schemes)
+          << "others stay";
+    }
+  }
+}
+
+TEST_F(Enrolment, TheHashesAreOfThePasswordAndEachHasASaltOfItsOwn) {
+  const auto first = secrets_for(kKryptoknight, true), second = secrets_for(kKryptoknight, true);
+  ASSERT_TRUE(first && second);
+  for (const auto suite : {wire::SUITE_MODERN, wire::SUITE_HISTORIC}) {
+    const auto one = unseal_hash(sealer_, user_with(*first), suite),
+               other = unseal_hash(sealer_, user_with(*second), suite);
+    ASSERT_TRUE(one && other);
+    EXPECT_TRUE(exchange::is_password_of(*one, bytes_of("right")).value());
+    EXPECT_FALSE(exchange::is_password_of(*one, bytes_of("wrong")).value());
+    EXPECT_FALSE(std::ranges::equal(one->hash.reveal(), other->hash.reveal()));
+  }
+  EXPECT_EQ(
+      first->crypt_shape,
+      "$6$rounds=1000$ " +
+          std::to_string(unseal_hash(sealer_, user_with(*first), wire::SUITE_MODERN)->setting.salt.size()) +
+          " $");
+}
+
+TEST_F(Enrolment, APasswordForKryptoknightIsOneThatCryptCanTake) {
+  for (const std::string& password :
+       {std::string(512, 'p'), std::string("zero\0inside", 11), std::string(1, '\0')}) {
+    EXPECT_EQ(check_password(bytes_of(password), kKryptoknight).error().code, Code::kInvalid);
+    EXPECT_EQ(secrets_for(kChallenge | kKryptoknight, false, password).error().code, Code::kInvalid);
+    EXPECT_TRUE(secrets_for(kChallenge, false, password));
+  }
+  EXPECT_TRUE(secrets_for(kKryptoknight, false, std::string(511, 'p')));
+  for (const SchemeSet schemes : {kChallenge, kKryptoknight}) {
+    EXPECT_FALSE(check_password({}, schemes));
+    EXPECT_FALSE(check_password(bytes_of(std::string(1025, 'p')), schemes));
+  }
+}
+
+TEST_F(Enrolment, AMethodThatCannotBeUsedIsAnError) {
+  EXPECT_FALSE(make_secrets(sealer_, {"0123456789abcdef", kKryptoknight, false}, bytes_of("right"),
+                            {.method = "md5crypt"}));
+}
+
+TEST_F(Enrolment, ImportedHashesAreKeptAsTheyAre) {
+  const std::string id = "0123456789abcdef";
+  for (const std::string text : {"$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/",
+                                 "$y$j9T$cvj7xTZ.v1OI4Sc.TVS1J/$"
+                                 "KLBybzMGXFXlGCM1.ZbyjxVRk72nD4LV9P41iKV.ZcC"}) {
+    const auto secrets = adopt_crypt_string(sealer_, id, secret::SecretBuffer::copy_of(bytes_of(text)));
+    ASSERT_TRUE(secrets) << text;
+    EXPECT_EQ(text_of(unseal_hash(sealer_, user_with(*secrets), wire::SUITE_MODERN)->hash.reveal()), text);
+    EXPECT_EQ(schemes_of(*secrets, 0), kKryptoknight);
+  }
+  for (const std::string& text :
+       {std::string("$1$saltsalt$short"), std::string("plain"), std::string("!"),
+        "$6$rounds=999999999$saltsalt$" + std::string(86, 'h'), std::string(2000, '$')}) {
+    const auto secrets = adopt_crypt_string(sealer_, id, secret::SecretBuffer::copy_of(bytes_of(text)));
+    ASSERT_FALSE(secrets) << text;
+    EXPECT_EQ(secrets.error().code, Code::kInvalid);
+  }
+}
+
+TEST(Schemes, HaveNames) {
+  EXPECT_EQ(scheme_names(kChallenge | kKryptoknight),
+            (std::vector<std::string>{"challenge", "kryptoknight"}));
+  EXPECT_EQ(scheme_named("kryptoknight"), kKryptoknight);
+  EXPECT_EQ(scheme_named("kryptoknight "), 0u);
+  EXPECT_EQ(scheme_named(""), 0u);
+}
+
+}  // namespace
+}  // namespace keyd::daemon
