@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/untrusted_text.h"
 #include "core/crypto/random.h"
 #include "core/wire/limits.h"
 
@@ -15,6 +16,9 @@ constexpr std::pair<SchemeSet, std::string_view> kSchemes[] = {
     {scheme_bit(table::Scheme::kChallenge), "challenge"},
     {scheme_bit(table::Scheme::kKryptoknight), "kryptoknight"},
 };
+
+// A change of password wins over whatever else changes the record, but does not try for ever.
+constexpr int kAttempts = 8;
 
 bool has(SchemeSet schemes, table::Scheme scheme) { return (schemes & scheme_bit(scheme)) != 0; }
 
@@ -81,6 +85,22 @@ Result<UserSecrets> adopt_crypt_string(const StoreSealer& sealer, std::string_vi
   if (!sealed) return std::unexpected(sealed.error());
   secrets.sealed_crypt = std::move(*sealed);
   return secrets;
+}
+
+Result<void> give_secrets(UserStore& store, const std::string& name, const Enrolled& made_for,
+                          const UserSecrets& secrets) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const auto user = store.find(name);
+    if (!user) return std::unexpected(user.error());
+    if (!*user) return fail(Code::kNotFound, "no user \"" + escape(name) + "\"");
+    const StoredUser& now = **user;
+    if (now.id != made_for.user_id || now.schemes != made_for.schemes ||
+        now.allow_historic != made_for.allow_historic)
+      break;
+    auto set = store.set_secrets(now.id, now.version, secrets);
+    if (set || set.error().code != Code::kConflict) return set;
+  }
+  return fail(Code::kConflict, "the user was changed in the meantime; try again");
 }
 
 std::vector<std::string> scheme_names(SchemeSet schemes) {

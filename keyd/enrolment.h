@@ -23,6 +23,11 @@ struct Enrolled {
 [[nodiscard]] Result<UserSecrets> make_secrets(const StoreSealer& sealer, const Enrolled& user,
                                                ByteView password, const exchange::Resalting& resalting);
 
+// A change of password: the secrets replace whatever the user has now, also a new salt that came while they were made.
+// kConflict: the user is not the one any more that they were made for; kNotFound: there is none.
+[[nodiscard]] Result<void> give_secrets(UserStore& store, const std::string& name, const Enrolled& made_for,
+                                        const UserSecrets& secrets);
+
 // The secrets of a user whose crypt(3) string was made elsewhere. kInvalid: it is none of a method that libcrypt has, or
 // clients would not spend what it costs.
 [[nodiscard]] Result<UserSecrets> adopt_crypt_string(const StoreSealer& sealer, std::string_view user_id,

@@ -17,8 +17,6 @@ namespace keyd::daemon {
 namespace {
 
 constexpr std::uint64_t kLastSecond = 253402300799;  // the end of the year 9999
-// A change of password wins over whatever else changes the record meanwhile, but does not try for ever.
-constexpr int kAttempts = 8;
 
 std::string schemes_text(SchemeSet schemes) {
   return fmt::format("{}", fmt::join(scheme_names(schemes), ","));
@@ -76,24 +74,6 @@ void make_secrets_aside(Server& server, Connection& connection, Enrolled user, s
         }
       },
       std::move(then));
-}
-
-// The secrets replace whatever the user has now, also what came while they were made; the user must be the one they were
-// made for.
-Result<void> give_secrets(UserStore& store, const std::string& name, const Enrolled& made_for,
-                          const UserSecrets& secrets) {
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const auto user = store.find(name);
-    if (!user) return std::unexpected(user.error());
-    if (!*user) return fail(Code::kNotFound, no_user(name));
-    const StoredUser& now = **user;
-    if (now.id != made_for.user_id || now.schemes != made_for.schemes ||
-        now.allow_historic != made_for.allow_historic)
-      break;
-    auto set = store.set_secrets(now.id, now.version, secrets);
-    if (set || set.error().code != Code::kConflict) return set;
-  }
-  return fail(Code::kConflict, "the user was changed in the meantime; try again");
 }
 
 }  // namespace

@@ -73,8 +73,13 @@ void save_server_scripts(const SaveSeed& save) {
     if (!secret.empty()) seed.with_length(bytes_of(secret));
     server(name, seed << std::initializer_list<int>{0, 0, 0, 0, 1});
   };
-  wire::AdminRequest add, passwd, list, set, revoke, health, remove;
+  wire::AdminRequest add, add_hashed, import, passwd, list, set, revoke, health, remove;
   add.mutable_user_add()->set_name("grace");
+  add_hashed.mutable_user_add()->set_name("grace");
+  add_hashed.mutable_user_add()->add_schemes("kryptoknight");
+  add_hashed.mutable_user_add()->set_allow_historic(true);
+  import.mutable_user_import()->set_name("grace");
+  import.mutable_user_import()->set_password_changed(86400);
   passwd.mutable_user_passwd()->set_name("ada");
   list.mutable_user_list();
   set.mutable_credential_set()->set_user("ada");
@@ -83,6 +88,8 @@ void save_server_scripts(const SaveSeed& save) {
   health.mutable_health();
   remove.mutable_user_remove()->set_name("ada");
   administer("admin_add", add, "secret");
+  administer("admin_add_hashed", add_hashed, "secret");
+  administer("admin_import", import, "$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/");
   administer("admin_passwd", passwd, "another");
   administer("admin_list", list, {});
   administer("admin_credential", set, "value");
@@ -138,13 +145,16 @@ void save_stored_values(const SaveSeed& save) {
 }
 
 void save_shadow_files(const SaveSeed& save) {
-  const auto file = [&](const char* name, const std::string& text) { save("shadow_line", name, bytes_of(text)); };
+  const auto file = [&](const char* name, const std::string& text) {
+    save("shadow_line", name, bytes_of(text));
+  };
   const std::string hash = "$6$saltsalt$" + std::string(86, 'h');
   file("file", "root:*:19000:0:99999:7:::\nalice:" + hash + ":20000:0:99999:7:::\nbob:!" + hash +
                    ":20000:0:99999:7::1:\n\n# comment\ndaemon:!*:19000:0:99999:7:::\n");
   file("lines", "alice:$y$j9T$cvj7xTZ.v1OI4Sc.TVS1J/$" + std::string(43, 'h') + "\nbob:$1$saltsalt$" +
                     std::string(22, 'h') + "\ncarl:ab" + std::string(11, 'h'));
-  file("malformed", "alice\nbob::1:\n:" + hash + "\ndora:" + hash + ":-1:0:99999:7:::\n" + std::string(5000, 'x') + "\n");
+  file("malformed",
+       "alice\nbob::1:\n:" + hash + "\ndora:" + hash + ":-1:0:99999:7:::\n" + std::string(5000, 'x') + "\n");
 }
 
 void save_kernel_texts(const SaveSeed& save) {

@@ -18,7 +18,6 @@ class LockedMemoryBalance {
   LockedMemoryBalance& operator=(const LockedMemoryBalance&) = delete;
   ~LockedMemoryBalance() { must(secret::LockedPool::instance().in_use() == before_); }
 
- private:
   // A thread's cipher context and its random numbers drawn ahead are made at their first use, and stay.
   static void warm_up() {
     Bytes number(1);
@@ -27,6 +26,8 @@ class LockedMemoryBalance {
     Bytes sealed(crypto::kAeadTagSize);
     crypto::aead_seal(key, nonce, {}, {}, sealed);
   }
+
+ private:
   std::size_t before_ = 0;
 };
 

@@ -4,14 +4,18 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <barrier>
 #include <cstdlib>
 #include <filesystem>
+#include <thread>
 
 #include "core/base/log.h"
 #include "core/kernel/pidfd.h"
 #include "keyd/runtime_directory.h"
 #include "keyd/sqlite_user_store.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/locked_memory_balance.h"
 #include "tests/fuzz/scene.h"
 
 namespace keyd::fuzz {
@@ -88,7 +92,26 @@ ServerScene::ServerScene() : directory_(make_directory()) {
       table::TableReader::map(server_->tasks().table().reader_descriptor(), server_->tasks().table().size());
   must(mapped.has_value());
   table_.emplace(std::move(*mapped));
+  warm_workers();
   enrol();
+}
+
+// Each thread of the pool makes what it keeps: as many jobs as threads, none of which ends before all have begun.
+void ServerScene::warm_workers() {
+  const unsigned threads = std::max(1u, std::thread::hardware_concurrency());
+  std::barrier<> all(static_cast<std::ptrdiff_t>(threads));
+  unsigned done = 0;
+  for (unsigned i = 0; i < threads; ++i) {
+    server_->workers().post(
+        0,
+        [&all] {
+          LockedMemoryBalance::warm_up();
+          all.arrive_and_wait();
+          return true;
+        },
+        [&done](bool) { ++done; });
+  }
+  must(run_until([&] { return done == threads; }));
 }
 
 void ServerScene::enrol() {
@@ -158,7 +181,11 @@ table::TaskState ServerScene::own_state() {
 }
 
 void ServerScene::settle(bool administered, bool changed) {
-  must(run_until([&] { return server_->quota().total(daemon::Resource::kConnection) == 0; }));
+  // An administrator's work may be on its way through the worker pool and the store yet.
+  must(run_until([&] {
+    return server_->quota().total(daemon::Resource::kConnection) == 0 &&
+           server_->quota().total(daemon::Resource::kAdminConnection) == 0;
+  }));
   const auto state = own_state();
   must(state != table::TaskState::kPending && state != table::TaskState::kComplete);
   must(server_->quota().total(daemon::Resource::kPending) == 0);

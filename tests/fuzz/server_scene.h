@@ -37,6 +37,7 @@ class ServerScene {
 
  private:
   ServerScene();
+  void warm_workers();
   void enrol();
   std::string directory_;
   boost::asio::io_context loop_{1};

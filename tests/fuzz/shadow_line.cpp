@@ -1,5 +1,7 @@
 // A shadow file as it may come from anywhere: through SecretLines, whose lines are what stands between its newlines, and
 // each of them through parse_shadow_line, which gives parts of the line that keyd can be asked with, or nothing.
+#include "tools/keyadm/shadow_line.h"
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -13,7 +15,6 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/locked_memory_balance.h"
 #include "tools/keyadm/secret_lines.h"
-#include "tools/keyadm/shadow_line.h"
 
 namespace keyd::fuzz {
 namespace {
@@ -21,7 +22,8 @@ namespace {
 constexpr std::uint64_t kToday = 20000;
 
 bool lies_in(ByteView part, ByteView whole) {
-  return part.empty() || (part.data() >= whole.data() && part.data() + part.size() <= whole.data() + whole.size());
+  return part.empty() ||
+         (part.data() >= whole.data() && part.data() + part.size() <= whole.data() + whole.size());
 }
 
 void read_line(ByteView octets) {

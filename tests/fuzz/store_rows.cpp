@@ -98,8 +98,9 @@ void open_hash(Script script) {
 void write_and_read(Script script) {
   Database& database = Database::instance();
   SqliteUserStore& store = *database.store.users;
-  must(sqlite3_exec(database.hostile, "BEGIN; DELETE FROM credentials; DELETE FROM hashes; DELETE FROM users;", nullptr, nullptr,
-                    nullptr) == SQLITE_OK);
+  must(sqlite3_exec(database.hostile,
+                    "BEGIN; DELETE FROM credentials; DELETE FROM hashes; DELETE FROM users;", nullptr,
+                    nullptr, nullptr) == SQLITE_OK);
   std::string name, id;
   std::int64_t state = 0;
   bool written = false;

@@ -43,6 +43,20 @@ TEST(ConfigFile, ValuesOfTheWrongKindOrOutOfRangeAreErrors) {
   expect_refused("[daemon\n", "keyd.toml:1");
 }
 
+TEST(ConfigFile, AWayToHashThatClientsOrLibcryptWouldRefuseIsAnError) {
+  const std::string section = "[kryptoknight]\n";
+  expect_refused(section + "method = \"rot13\"\n", "keyd.toml:2: kryptoknight.method is \"rot13\"");
+  expect_refused(section + "method = \"md5crypt\"\n", "kryptoknight.method is \"md5crypt\"");
+  expect_refused(section + "method = \"\\u001b[31m\"\n", "\\x1b[31m");
+  expect_refused(section + "method = 6\n", "needs the name of a crypt(5) method");
+  expect_refused(section + "cost = -1\n", "whole number from 0");
+  expect_refused(section + "cost = 12\n",
+                 "kryptoknight.cost 12 does not go with kryptoknight.method \"yescrypt\"");
+  expect_refused(section + "method = \"bcrypt\"\ncost = 20\n", "kryptoknight.cost 20 does not go with");
+  expect_refused(section + "salt = \"none\"\n", "needs one of \"beside\", \"nonce\", \"nonce-start\"");
+  expect_refused(section + "historic_salt = 1\n", "needs true or false");
+}
+
 TEST(ConfigFile, DropInsAreReadInOrderAndCheckedToo) {
   PrivateKeyd keyd("[daemon]\ntier = \"pidfd\"\n[table]\ncapacity = 64\n");
   const std::string directory = keyd.config_file() + ".d";

@@ -3,6 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <thread>
+
+#include "core/crypto/random.h"
+#include "keyd/sqlite_user_store.h"
 
 namespace keyd::daemon {
 namespace {
@@ -100,6 +106,83 @@ TEST_F(Enrolment, ImportedHashesAreKeptAsTheyAre) {
     ASSERT_FALSE(secrets) << text;
     EXPECT_EQ(secrets.error().code, Code::kInvalid);
   }
+}
+
+// A change of password, while somebody else gives the hash of the same password new salts all the time.
+TEST(ChangeOfPassword, WinsOverANewSaltThatIsNeverPutOverIt) {
+  const std::string directory = ::testing::TempDir() + "keyd-race-" + std::to_string(::getpid());
+  std::filesystem::remove_all(directory);
+  auto first = SqliteUserStore::open(directory), second = SqliteUserStore::open(directory);
+  ASSERT_TRUE(first && second);
+  const StoreSealer& sealer = *first->sealer;
+  const Enrolled alice{"0123456789abcdef", kChallenge | kKryptoknight, false};
+  const auto secrets_of = [&](const std::string& password) {
+    return make_secrets(sealer, alice, bytes_of(password), kFast).value();
+  };
+  StoredUser user;
+  user.id = alice.user_id;
+  user.name = "alice";
+  user.schemes = alice.schemes;
+  const UserSecrets start = secrets_of("first");
+  user.sealed_password = start.sealed_password;
+  user.sealed_crypt = start.sealed_crypt;
+  user.crypt_shape = start.crypt_shape;
+  ASSERT_TRUE(first->users->add(user));
+
+  std::atomic<bool> stop = false;
+  std::atomic<int> renewed = 0, conflicts = 0;
+  std::thread renewing([&] {
+    while (!stop) {
+      const StoredUser now = second->users->find("alice").value().value();
+      const auto password = unseal_password(sealer, now).value();
+      const auto hash =
+          exchange::make_password_hash(wire::SUITE_MODERN, password.reveal(), kFast, crypto::fill_random);
+      const auto put = second->users->replace_hash(now.id, now.version, wire::SUITE_MODERN,
+                                                   seal_hash(sealer, now.id, *hash).value(), now.crypt_shape);
+      if (put) ++renewed;
+      if (!put && put.error().code == Code::kConflict) ++conflicts;
+    }
+  });
+  for (int round = 0; round < 2000 && (round < 50 || renewed < 20 || conflicts < 5); ++round) {
+    const std::string password = "password " + std::to_string(round);
+    const auto given = give_secrets(*first->users, "alice", alice, secrets_of(password));
+    EXPECT_TRUE(given) << given.error().message();
+    const StoredUser now = first->users->find("alice").value().value();
+    EXPECT_EQ(text_of(unseal_password(sealer, now)->reveal()), password);
+    EXPECT_TRUE(
+        exchange::is_password_of(*unseal_hash(sealer, now, wire::SUITE_MODERN), bytes_of(password)).value());
+  }
+  stop = true;
+  renewing.join();
+  EXPECT_GE(renewed, 20);
+  EXPECT_GE(conflicts, 5) << "they never met";
+  std::filesystem::remove_all(directory);
+}
+
+TEST(ChangeOfPassword, IsForTheUserThatItWasMadeForAlone) {
+  const std::string directory = ::testing::TempDir() + "keyd-change-" + std::to_string(::getpid());
+  std::filesystem::remove_all(directory);
+  auto store = SqliteUserStore::open(directory);
+  ASSERT_TRUE(store);
+  StoredUser user;
+  user.id = "0123456789abcdef";
+  user.name = "alice";
+  user.schemes = kChallenge;
+  user.sealed_password = seal_password(*store->sealer, user.id, bytes_of("right")).value();
+  ASSERT_TRUE(store->users->add(user));
+  const Enrolled alice{user.id, kChallenge, false};
+  const UserSecrets secrets = make_secrets(*store->sealer, alice, bytes_of("new"), kFast).value();
+  Enrolled other = alice;
+  other.user_id = "fedcba9876543210";
+  EXPECT_EQ(give_secrets(*store->users, "alice", other, secrets).error().code, Code::kConflict);
+  other = alice;
+  other.schemes |= kKryptoknight;
+  EXPECT_EQ(give_secrets(*store->users, "alice", other, secrets).error().code, Code::kConflict);
+  EXPECT_EQ(give_secrets(*store->users, "bob", alice, secrets).error().code, Code::kNotFound);
+  EXPECT_EQ(text_of(unseal_password(*store->sealer, store->users->find("alice").value().value())->reveal()),
+            "right");
+  EXPECT_TRUE(give_secrets(*store->users, "alice", alice, secrets));
+  std::filesystem::remove_all(directory);
 }
 
 TEST(Schemes, HaveNames) {
