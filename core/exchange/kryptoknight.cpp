@@ -42,7 +42,7 @@ Result<secret::SecretBuffer> hash_password(ByteView password, const PasswordHash
     case wire::SUITE_HISTORIC: {
       if (how.salt.size() > kMaxHistoricSalt) return fail(Code::kInvalid, "a salt has at most 32 octets");
       secret::SecretBuffer hash(crypto::kMd5Size);
-      crypto::digest(crypto::Hash::kMd5, {password, how.salt}, hash.reveal());
+      password_hash_historic(password, how.salt, hash.reveal());
       return hash;
     }
     default: return fail(Code::kInvalid, "unknown suite");

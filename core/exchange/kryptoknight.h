@@ -70,6 +70,8 @@ struct PasswordHash {
 
 // ---- derivations, apart from the machines, for test vectors
 
+// Historic P' = MD5(P | s), whatever their lengths.
+void password_hash_historic(ByteView password, ByteView salt, MutableByteView out);
 // Historic: MD5((Nc xor hp) | Ns | (P' xor hp)). Where hp has not 16 octets its octet i mod |hp| stands at place i.
 void secret_hash_historic(ByteView password_hash, ByteView client_nonce, ByteView server_nonce,
                           std::string_view host_port, MutableByteView out);

@@ -73,6 +73,10 @@ Result<secret::SecretBuffer> unwrap_historic(ByteView secret_hash, const Wrappin
 
 }  // namespace
 
+void password_hash_historic(ByteView password, ByteView salt, MutableByteView out) {
+  crypto::digest(crypto::Hash::kMd5, {password, salt}, out);
+}
+
 void secret_hash_historic(ByteView password_hash, ByteView client_nonce, ByteView server_nonce,
                           std::string_view host_port, MutableByteView out) {
   Bytes nonce(client_nonce.begin(), client_nonce.end());

@@ -23,8 +23,10 @@ struct Family {
 };
 
 constexpr Family kFamilies[] = {
+    {"des_facts", des_facts},
     {"hash_facts", hash_facts},
     {"s0_keys", s0_keys},
+    {"s1_secrethash", s1_secrethash},
 };
 
 const Family* find(std::string_view name) {

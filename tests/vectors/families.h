@@ -19,8 +19,10 @@ class CaseFailed : public std::runtime_error {
 
 // The case's fields as the results have them. `test` is one whole case: {"id": …, "in": …} or {"id": …,
 // "hex": …}. Throws CaseFailed, or nlohmann's own exceptions for a field that is missing or of another type.
+Json des_facts(const Json& test);
 Json hash_facts(const Json& test);
 Json s0_keys(const Json& test);
+Json s1_secrethash(const Json& test);
 
 // An input field of octets in hexadecimal.
 inline Bytes octets(const Json& in, const char* field) {

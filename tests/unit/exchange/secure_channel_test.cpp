@@ -288,6 +288,35 @@ TEST_F(SecureChannelTest, DoesNotReturnToEarlierKeysWithTheSameFreshOctets) {
   }
 }
 
+TEST_F(SecureChannelTest, AdvancesWithAKeyOfBothEnds) {
+  const Bytes nonce_c = test::repeated('c', 16), nonce_s = test::repeated('s', 16);
+  for (const std::size_t size : {8u, 32u}) {
+    const Bytes key = test::repeated('k', size);
+    client_.advance_with_key(nonce_c, nonce_s, key);
+    server_.advance_with_key(nonce_c, nonce_s, key);
+    EXPECT_EQ(client_.epoch(), server_.epoch());
+    EXPECT_TRUE(opens(server_, sealed(client_, "to the server")));
+    EXPECT_TRUE(opens(client_, sealed(server_, "to the client")));
+  }
+}
+
+TEST_F(SecureChannelTest, NeedsTheKeyAndTheFreshOctetsOfBothEndsToAdvanceWithAKey) {
+  const Bytes c = test::repeated('c', 32), s = test::repeated('s', 32), k = test::repeated('k', 32),
+              x = test::repeated('x', 32);
+  const std::array<std::array<const Bytes*, 3>, 4> others{
+      {{&x, &s, &k}, {&c, &x, &k}, {&c, &s, &x}, {&s, &c, &k}}};
+  for (const auto& other : others) {
+    SecureChannel client = end(Role::kClient), server = end(Role::kServer);
+    client.advance_with_key(c, s, k);
+    server.advance_with_key(*other[0], *other[1], *other[2]);
+    EXPECT_FALSE(opens(server, sealed(client, "words")));
+  }
+  SecureChannel client = end(Role::kClient), server = end(Role::kServer);
+  client.advance_with_key(c, s, k);
+  server.advance(c, s);
+  EXPECT_FALSE(opens(server, sealed(client, "words"))) << "a key that only one end used";
+}
+
 TEST_F(SecureChannelTest, StartsCountingAnewInEachEpoch) {
   sealed(client_, "0");
   both_advance();
@@ -297,6 +326,8 @@ TEST_F(SecureChannelTest, StartsCountingAnewInEachEpoch) {
 TEST(SecureChannelDeathTest, AbortsOnFreshOctetsOfAnotherSize) {
   SecureChannel channel(Role::kClient, Bytes(32), Bytes(32), Bytes(32));
   EXPECT_DEATH(channel.advance(Bytes(31), Bytes(32)), "");
+  EXPECT_DEATH(channel.advance_with_key(Bytes(16), Bytes(32), Bytes(32)), "");
+  EXPECT_DEATH(channel.advance_with_key(Bytes(15), Bytes(15), Bytes(32)), "");
   EXPECT_DEATH(channel.advance(Bytes(32), Bytes(33)), "");
 }
 
