@@ -7,6 +7,7 @@
 #include "core/table/table_reader.h"
 #include "core/table/table_writer.h"
 #include "core/wire/message_codec.h"
+#include "tests/fuzz/corpus_of_kryptoknight.h"
 #include "tests/fuzz/corpus_of_scripts.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/scene.h"
@@ -233,5 +234,6 @@ int main(int argc, char** argv) {
   save_tables();
   save_texts();
   save_script_seeds(save);
+  save_kryptoknight_seeds(save);
   return 0;
 }
