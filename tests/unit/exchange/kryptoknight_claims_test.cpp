@@ -34,7 +34,7 @@ bool contains(ByteView text, ByteView part) {
 
 // ---- 1, 7, 12, 17, 20, 23
 
-TEST(KryptoknightClaims, C1_7_12_17_20_23_AnEncryptedSessionOpensByPasswordAndStoredHash) {
+TEST(KryptoknightClaims, Claim1AnEncryptedSessionOpensByPasswordAndStoredHash) {
   for (const wire::Suite suite : kSuites) {
     Outcome out = converse({.choice = choice_of(suite)});
     ASSERT_TRUE(out.both_done());
@@ -47,7 +47,7 @@ TEST(KryptoknightClaims, C1_7_12_17_20_23_AnEncryptedSessionOpensByPasswordAndSt
   }
 }
 
-TEST(KryptoknightClaims, C1_7_12_17_20_23_ThePasswordItselfIsSaidInTheSessionAndNowhereElse) {
+TEST(KryptoknightClaims, Claim1ThePasswordItselfIsSaidInTheSessionAndNowhereElse) {
   for (const wire::Suite suite : kSuites) {
     const Outcome out = converse({.choice = choice_of(suite)});
     ASSERT_TRUE(out.both_done());
@@ -68,7 +68,7 @@ TEST(KryptoknightClaims, C1_7_12_17_20_23_ThePasswordItselfIsSaidInTheSessionAnd
   }
 }
 
-TEST(KryptoknightClaims, C1_7_12_17_20_23_TheReceivedPasswordIsHashedAndComparedAndTheSessionEndsOnMismatch) {
+TEST(KryptoknightClaims, Claim1TheReceivedPasswordIsHashedAndComparedAndTheSessionEndsOnMismatch) {
   for (const wire::Suite suite : kSuites) {
     // The right hash opened the session, and then another password is said: the server never confirms.
     const Outcome out =
@@ -81,7 +81,7 @@ TEST(KryptoknightClaims, C1_7_12_17_20_23_TheReceivedPasswordIsHashedAndCompared
   }
 }
 
-TEST(KryptoknightClaims, C1_TheThiefOfAStoredHashOpensASessionAndGetsNoFurther) {
+TEST(KryptoknightClaims, Claim1TheThiefOfAStoredHashOpensASessionAndGetsNoFurther) {
   // What the invention is for: "has not obtained the Password' from a breach of the User Id database table".
   for (const wire::Suite suite : kSuites) {
     KryptoknightClient thief(choice_of(suite));
@@ -105,7 +105,7 @@ TEST(KryptoknightClaims, C1_TheThiefOfAStoredHashOpensASessionAndGetsNoFurther) 
 
 // ---- 2, 3, 8, 9, 13, 14, 21
 
-TEST(KryptoknightClaims, C2_3_8_9_13_14_21_TheKryptoKnightFlow) {
+TEST(KryptoknightClaims, Claims2And3TheKryptoKnightFlow) {
   for (const wire::Suite suite : kSuites) {
     const Outcome out = converse({.choice = choice_of(suite)});
     ASSERT_TRUE(out.both_done());
@@ -136,7 +136,7 @@ TEST(KryptoknightClaims, C2_3_8_9_13_14_21_TheKryptoKnightFlow) {
 
 // ---- 4, 10, 18, 22
 
-TEST(KryptoknightClaims, C4_10_18_22_ThePasswordIsTheFirstThingInTheSession) {
+TEST(KryptoknightClaims, Claim4ThePasswordIsTheFirstThingInTheSession) {
   for (const wire::Suite suite : kSuites) {
     const Outcome out = converse({.choice = choice_of(suite)});
     wire::ClientPacket packet;
@@ -149,7 +149,7 @@ TEST(KryptoknightClaims, C4_10_18_22_ThePasswordIsTheFirstThingInTheSession) {
   }
 }
 
-TEST(KryptoknightClaims, C4_10_18_22_NothingProceedsBeforeThePassword) {
+TEST(KryptoknightClaims, Claim4NothingProceedsBeforeThePassword) {
   for (const wire::Suite suite : kSuites) {
     KryptoknightClient client(choice_of(suite));
     KryptoknightServer server;
@@ -166,7 +166,7 @@ TEST(KryptoknightClaims, C4_10_18_22_NothingProceedsBeforeThePassword) {
 
 // ---- 5, 11, 15, 19, 24
 
-TEST(KryptoknightClaims, C5_11_15_19_24_AfterSuccessThePasswordIsHashedAnewWithASecondSalt) {
+TEST(KryptoknightClaims, Claim5AfterSuccessThePasswordIsHashedAnewWithASecondSalt) {
   FixedRandom random("salts");
   for (const wire::Suite suite : kSuites) {
     PasswordHash first = hash_for(suite);
@@ -197,7 +197,7 @@ TEST(KryptoknightClaims, C5_11_15_19_24_AfterSuccessThePasswordIsHashedAnewWithA
 
 // ---- 6, 16
 
-TEST(KryptoknightClaims, C6_16_TheSaltTravelsWithTheKeyInTheThreeWays) {
+TEST(KryptoknightClaims, Claim6TheSaltTravelsWithTheKeyInTheThreeWays) {
   for (const wire::Suite suite : kSuites) {
     const bool modern = suite == wire::SUITE_MODERN;
     // (1) the salt is the server nonce
@@ -226,7 +226,7 @@ TEST(KryptoknightClaims, C6_16_TheSaltTravelsWithTheKeyInTheThreeWays) {
   }
 }
 
-TEST(KryptoknightClaims, C6_16_NewSaltsAreMadeForTheWayTheyTravel) {
+TEST(KryptoknightClaims, Claim6NewSaltsAreMadeForTheWayTheyTravel) {
   FixedRandom random("salts");
   for (const wire::Suite suite : kSuites) {
     for (const wire::SaltCarriage carriage : kCarriages) {
@@ -242,7 +242,7 @@ TEST(KryptoknightClaims, C6_16_NewSaltsAreMadeForTheWayTheyTravel) {
 
 // ---- the text
 
-TEST(KryptoknightClaims, Text_NoncesHave128BitsAndAreDrawnAnew) {
+TEST(KryptoknightClaims, TextNoncesHave128BitsAndAreDrawnAnew) {
   std::set<std::string> nonces;
   for (const wire::Suite suite : kSuites) {
     for (int i = 0; i < 8; ++i) {
@@ -260,7 +260,7 @@ TEST(KryptoknightClaims, Text_NoncesHave128BitsAndAreDrawnAnew) {
   EXPECT_EQ(nonces.size(), 32u);
 }
 
-TEST(KryptoknightClaims, Text_SecretHashIsMd5OfTheNonceAndTheHashBothXoredWithHostAndPort) {
+TEST(KryptoknightClaims, TextSecretHashIsMd5OfTheNonceAndTheHashBothXoredWithHostAndPort) {
   // From the formula alone: MD5((Nc xor hp) | Ns | (P' xor hp)), where hp has 16 octets, fewer, or more.
   const Bytes nc = run(0x10, 16), ns = run(0x80, 16), hash = run(0xc0, 16);
   for (const std::string hp : {"host.example:338", "h:1", "a-rather-long-host-name.example:65535"}) {
@@ -284,7 +284,7 @@ TEST(KryptoknightClaims, Text_SecretHashIsMd5OfTheNonceAndTheHashBothXoredWithHo
   EXPECT_EQ(to_hex(*wrap_session_key_historic(secret_hash, hex("ea21ebc4f0f64362"))), "9a32e9d1e9f92e13");
 }
 
-TEST(KryptoknightClaims, Text_ThePatentsOwnKeyTravelsAsItIsPrinted) {
+TEST(KryptoknightClaims, TextThePatentsOwnKeyTravelsAsItIsPrinted) {
   // What a client of the text alone would do with a historic reply gives a DES key that is not weak.
   const PasswordHash stored = historic_hash("", kPassword);
   const Outcome out = converse({.choice = choice_of(wire::SUITE_HISTORIC), .stored = &stored});
@@ -304,7 +304,7 @@ TEST(KryptoknightClaims, Text_ThePatentsOwnKeyTravelsAsItIsPrinted) {
   EXPECT_EQ(to_hex(bytes_of(reply.proof())), to_hex(proof));
 }
 
-TEST(KryptoknightClaims, Text_TheSessionKeyIsADesKeyOf56Bits) {
+TEST(KryptoknightClaims, TextTheSessionKeyIsADesKeyOf56Bits) {
   FixedRandom random("keys");
   for (int i = 0; i < 500; ++i) {
     const auto key = draw_des_session_key(std::ref(random));
@@ -315,7 +315,7 @@ TEST(KryptoknightClaims, Text_TheSessionKeyIsADesKeyOf56Bits) {
   }
 }
 
-TEST(KryptoknightClaims, Text_EachCommandHasASessionKeyAndASecretHashOfItsOwn) {
+TEST(KryptoknightClaims, TextEachCommandHasASessionKeyAndASecretHashOfItsOwn) {
   for (const wire::Suite suite : kSuites) {
     wire::KryptoknightStart choice = choice_of(suite);
     choice.set_per_command(true);
@@ -343,7 +343,7 @@ TEST(KryptoknightClaims, Text_EachCommandHasASessionKeyAndASecretHashOfItsOwn) {
   }
 }
 
-TEST(KryptoknightClaims, Text_HashesOfUnixCryptServe) {
+TEST(KryptoknightClaims, TextHashesOfUnixCryptServe) {
   for (const crypto::CryptSetting& setting : std::initializer_list<crypto::CryptSetting>{
            {"", "ab", ""},  // the `"crypt" function of UNIX systems` of its day
            {"", "ab............", ""},

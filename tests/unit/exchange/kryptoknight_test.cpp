@@ -10,6 +10,7 @@
 #include "core/crypto/des.h"
 #include "core/exchange/transcript.h"
 #include "core/secret/locked_pool.h"
+#include "tests/unit/exchange/kryptoknight_vectors.h"
 #include "tests/unit/support/kryptoknight.h"
 
 namespace keyd::exchange {
@@ -21,6 +22,43 @@ using namespace keyd::test::kryptoknight;
 constexpr wire::Suite kSuites[] = {wire::SUITE_MODERN, wire::SUITE_HISTORIC};
 constexpr wire::SaltCarriage kCarriages[] = {wire::SALT_CARRIAGE_IS_NONCE, wire::SALT_CARRIAGE_STARTS_NONCE,
                                              wire::SALT_CARRIAGE_BESIDE_NONCE};
+
+// ---- TestVectors
+
+// Gives these octets, draw by draw; whoever draws another number of them is refused.
+RandomSource draws(std::vector<Bytes> octets) {
+  return [left = std::move(octets), at = std::size_t{0}](MutableByteView out) mutable {
+    if (at == left.size() || left[at].size() != out.size()) return false;
+    std::ranges::copy(left[at++], out.begin());
+    return true;
+  };
+}
+
+TEST(KryptoknightExchange, GivesTheTestVectors) {
+  for (const ExchangeVector& v : kExchangeVectors) {
+    const wire::Suite suite = v.modern ? wire::SUITE_MODERN : wire::SUITE_HISTORIC;
+    const PasswordHash stored =
+        v.modern ? modern_hash({"$sha1$10$", "saltsalt", "$"}) : historic_hash(text_of(run(0xd0, 16)));
+    EXPECT_EQ(to_hex(stored.hash.reveal()), v.password_hash);
+    Script script{.choice = choice_of(suite, "keyd.example:3389"), .stored = &stored};
+    script.choice.set_user("alice");
+    script.carriage = v.modern ? wire::SALT_CARRIAGE_BESIDE_NONCE : wire::SALT_CARRIAGE_IS_NONCE;
+    script.client_random = draws({run(0x00, 32), run(0x20, 16)});
+    script.server_random = draws(
+        {run(0x40, 32), run(0x60, 16), run(0x70, 16), v.modern ? run(0x80, 32) : hex("133457799bbcdff1")});
+    const Outcome out = converse(script);
+    ASSERT_TRUE(out.both_done());
+    for (const Step step : kSteps) EXPECT_EQ(to_hex(out.packets[step]), v.packets[step]) << step;
+
+    CommandKeyRequest request;
+    const auto made = make_command_key(
+        *request.ask(draws({run(0xa0, 16)})), suite, stored.hash.reveal(), "keyd.example:3389",
+        draws({run(0xb0, 16), v.modern ? run(0xc0, 32) : hex("0123456789abcdef")}));
+    ASSERT_TRUE(made);
+    EXPECT_EQ(to_hex(bytes_of(made->answer.wrapped_key())), v.command_key);
+    EXPECT_EQ(to_hex(bytes_of(made->answer.proof())), v.command_proof);
+  }
+}
 
 // ---- WrongPassword
 
