@@ -1,5 +1,5 @@
-// A setting may come from a hostile server, and libcrypt would begin at once with whatever work it asks for. So each part is
-// read here as libcrypt reads it, and what is not exactly one of its forms is none.
+// A setting may come from a hostile server, and libcrypt would begin at once with whatever work it asks for.
+// So each part is read here as libcrypt reads it, and what is not exactly one of its forms is none.
 #include "core/crypto/crypt_method.h"
 
 #include <algorithm>
@@ -52,7 +52,8 @@ CryptCost rounds(std::uint64_t count) { return {.method = {}, .memory = 0, .roun
 
 // ---- costs
 
-// N, r and the rest of what a memory-hard method fills. Passes over the same memory count like more of it: they take the time.
+// N, r and the rest of what a memory-hard method fills. Passes over the same memory count like more of it:
+// they take the time.
 CryptCost filled(unsigned n_log2, std::uint64_t r, std::uint64_t p, std::uint64_t passes) {
   if (n_log2 > 63) return {.method = {}, .memory = std::numeric_limits<std::uint64_t>::max()};
   return {.method = {}, .memory = product({128, std::uint64_t{1} << n_log2, r, p, passes})};
@@ -174,8 +175,8 @@ std::optional<CryptCost> fixed_cost(std::string_view options) {
 
 // ---- the methods
 
-// A setting of bigcrypt is told from one of descrypt by its length alone; what follows the two characters of salt does not
-// count. We write it as these, and take them for a part of the salt's text.
+// A setting of bigcrypt is told from one of descrypt by its length alone; what follows the two characters of
+// salt does not count. We write it as these, and take them for a part of the salt's text.
 constexpr std::string_view kBigcryptPad = "............";
 constexpr std::size_t kDesSalt = 2, kDesHash = 11, kMaxBigcryptPieces = 16;
 

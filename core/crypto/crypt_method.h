@@ -1,5 +1,5 @@
-// Inside core/crypto only: the methods of crypt(3) that we know, and what the text of a setting says about its method and cost.
-// The formats are crypt(5)'s; what it leaves open is as libcrypt reads it.
+// Inside core/crypto only: the methods of crypt(3) that we know, and what the text of a setting says about
+// its method and cost. The formats are crypt(5)'s; what it leaves open is as libcrypt reads it.
 #pragma once
 
 #include <cstdint>

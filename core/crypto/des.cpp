@@ -1,5 +1,6 @@
-// OpenSSL's own library context with both providers, for these ciphers alone: what else the process does goes on without the
-// legacy provider. Contexts are made for one call and freed, which wipes the expanded key; this suite is not for speed.
+// OpenSSL's own library context with both providers, for these ciphers alone: what else the process does goes
+// on without the legacy provider. Contexts are made for one call and freed, which wipes the expanded key;
+// this suite is not for speed.
 #include "core/crypto/des.h"
 
 #include <openssl/evp.h>
@@ -60,8 +61,8 @@ struct FreeCipherContext {
   void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
 };
 
-// Without their parity bits. NIST SP 800-67 (revision 2), section 3.3.2: the first four are weak, the others pairs of
-// semi-weak ones.
+// Without their parity bits. NIST SP 800-67 (revision 2), section 3.3.2: the first four are weak, the others
+// pairs of semi-weak ones.
 using DesKey = std::array<std::uint8_t, kDesKeySize>;
 constexpr std::array<DesKey, 16> kWeakKeys{{
     {0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00},

@@ -1,5 +1,6 @@
-// The one place that calls libcrypt. Its working storage, the password and the hash lie together in one block of the locked
-// pool. What it is asked to do was looked at before (crypt_method.cpp): a setting that is not understood is not tried.
+// The one place that calls libcrypt. Its working storage, the password and the hash lie together in one block
+// of the locked pool. What it is asked to do was looked at before (crypt_method.cpp): a setting that is not
+// understood is not tried.
 #include "core/crypto/password_hash.h"
 
 #include <crypt.h>

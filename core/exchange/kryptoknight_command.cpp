@@ -1,5 +1,6 @@
-// A command's own SessionKey. The nonces are asked for and answered inside the session, so nobody else sees them or chooses
-// them; what the wrapping adds is what the text wants: a new SecretHash, that only the two who know P' can compute.
+// A command's own SessionKey. The nonces are asked for and answered inside the session, so nobody else sees
+// them or chooses them; what the wrapping adds is what the text wants: a new SecretHash, that only the two
+// who know P' can compute.
 #include "core/exchange/kryptoknight.h"
 #include "core/exchange/kryptoknight_keys.h"
 

@@ -51,7 +51,8 @@ std::array<std::uint8_t, crypto::kAeadNonceSize> aead_nonce(ByteView fresh) {
   return nonce;
 }
 
-// What the text leaves to "once the keys have been verified": a value that only those can make who know SecretHash.
+// What the text leaves to "once the keys have been verified": a value that only those can make who know
+// SecretHash.
 std::array<std::uint8_t, crypto::kMd5Size> historic_proof(ByteView secret_hash, ByteView session_key,
                                                           const Wrapping& how) {
   std::array<std::uint8_t, crypto::kMd5Size> out{};

@@ -1,5 +1,5 @@
-// Inside core/exchange only: the SecretHash, and the SessionKey under it, for a login and for a command's own key.
-// kryptoknight.h has the formulas.
+// Inside core/exchange only: the SecretHash, and the SessionKey under it, for a login and for a command's own
+// key. kryptoknight.h has the formulas.
 #pragma once
 
 #include <string_view>

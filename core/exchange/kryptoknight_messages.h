@@ -1,5 +1,5 @@
-// Inside core/exchange only: what the messages of `kryptoknight` carry, put in and taken out again. Both directions of one
-// thing stand beside each other.
+// Inside core/exchange only: what the messages of `kryptoknight` carry, put in and taken out again. Both
+// directions of one thing stand beside each other.
 #pragma once
 
 #include "core/base/bytes.h"
@@ -16,18 +16,20 @@ namespace keyd::exchange {
 //   STARTS_NONCE   the first salt_size octets of Ns      1 to 15
 //   BESIDE_NONCE   the field `salt`                      historic 1 to 32, modern 1 to 86
 
-// Puts the salt into a reply whose Ns is all random yet. By `wished`, or by the next of the ways above that the salt fits.
+// Puts the salt into a reply whose Ns is all random yet. By `wished`, or by the next of the ways above that
+// the salt fits.
 [[nodiscard]] Result<void> put_salt(const PasswordHash& stored, wire::SaltCarriage wished,
                                     wire::KryptoknightReply& reply);
-// How the password is to be hashed, with no hash. `reply` comes from anybody; its Ns has its size. kInvalid: one of its
-// fields says something else than another, or is not of this suite.
+// How the password is to be hashed, with no hash. `reply` comes from anybody; its Ns has its size. kInvalid:
+// one of its fields says something else than another, or is not of this suite.
 [[nodiscard]] Result<PasswordHash> read_salt(wire::Suite suite, const wire::KryptoknightReply& reply);
 
-// What the wrapped key is bound to: TH after the start | every other field of the reply as be32(length) | octets.
+// What the wrapped key is bound to: TH after the start | every other field of the reply as be32(length) |
+// octets.
 [[nodiscard]] Bytes bound_to_key(const wire::KryptoknightReply& reply, ByteView after_start);
 
-// ---- 329: the password's record: be16(length) | password | zeros, to a multiple of 128 octets, so that most passwords
-// have records of one size.
+// ---- 329: the password's record: be16(length) | password | zeros, to a multiple of 128 octets, so that most
+// passwords have records of one size.
 
 inline constexpr std::size_t kPasswordBlock = 128, kMaxPaddedPassword = 9 * kPasswordBlock;  // octets
 

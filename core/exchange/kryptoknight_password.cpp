@@ -6,8 +6,9 @@
 namespace keyd::exchange {
 namespace {
 
-// Salts of the size that fits the way they are to travel: all 16 octets of the server nonce, a part of it, or any.
-// As text a salt has 6 bits a character: 12 characters are the fewest that all methods take and that have 64 bits.
+// Salts of the size that fits the way they are to travel: all 16 octets of the server nonce, a part of it, or
+// any. As text a salt has 6 bits a character: 12 characters are the fewest that all methods take and that
+// have 64 bits.
 struct SaltSize {
   std::size_t octets, characters;
 };

@@ -141,7 +141,8 @@ void SecureChannel::advance(ByteView client_fresh, ByteView server_fresh) {
 }
 
 void SecureChannel::advance_with_key(ByteView client_fresh, ByteView server_fresh, ByteView key) {
-  if (client_fresh.size() != server_fresh.size() || (client_fresh.size() != 16 && client_fresh.size() != kFreshSize)) {
+  if (client_fresh.size() != server_fresh.size() ||
+      (client_fresh.size() != 16 && client_fresh.size() != kFreshSize)) {
     std::abort();
   }
   next_epoch(joined(client_fresh, server_fresh), key);

@@ -1,5 +1,5 @@
-// Seeds for the targets kryptoknight_steps, kryptoknight_reply, crypt_setting, and of this exchange for client_packet and
-// server_packet.
+// Seeds for the targets kryptoknight_steps, kryptoknight_reply, crypt_setting, and of this exchange for
+// client_packet and server_packet.
 #pragma once
 
 #include "tests/fuzz/corpus_of_scripts.h"

@@ -1,6 +1,7 @@
-// Texts that want to be hash strings or settings of crypt(3). 'h' | text: a hash string. Anything else: the lengths of head and
-// salt | head | salt | tail, as a server would send them. Whatever is taken has a cost, and what libcrypt makes of it has the
-// same setting again: nothing of a hash was in it, and nothing that was read as salt was read as a cost.
+// Texts that want to be hash strings or settings of crypt(3). 'h' | text: a hash string. Anything else: the
+// lengths of head and salt | head | salt | tail, as a server would send them. Whatever is taken has a cost,
+// and what libcrypt makes of it has the same setting again: nothing of a hash was in it, and nothing that was
+// read as salt was read as a cost.
 #include <limits>
 
 #include "core/crypto/password_hash.h"
@@ -41,6 +42,7 @@ void check(const CryptSetting& setting) {
   }
   must(!cost->method.empty() && (cost->memory > 0) != (cost->rounds > 0));
   must(setting.head.size() <= 128 && setting.salt.size() <= 86 && setting.tail.size() <= 1);
+  must(!setting.salt.starts_with("rounds="));  // that libcrypt would read, at whatever it costs
   if (is_cheap(setting)) check_hashed(setting);
 }
 

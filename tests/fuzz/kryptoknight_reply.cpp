@@ -1,5 +1,6 @@
-// A client of kryptoknight and a hostile server: variant | the server's packet. What the client takes it can also hash with, or
-// libcrypt says no, at a cost within its limits; and without the hash nobody opens its session.
+// A client of kryptoknight and a hostile server: variant | the server's packet. What the client takes it can
+// also hash with, or libcrypt says no, at a cost within its limits; and without the hash nobody opens its
+// session.
 #include "core/wire/message_codec.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/kryptoknight_scene.h"

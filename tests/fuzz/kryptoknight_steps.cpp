@@ -1,7 +1,7 @@
-// Both ends of kryptoknight with an attacker between them, who delivers, changes, repeats, holds back and makes up packets as
-// the script says, and knows neither the password nor its hash. Whatever the order: the client says its password only to who
-// knows the hash, the server takes only what an honest client said, and each end is established only when both took exactly
-// what the other said.
+// Both ends of kryptoknight with an attacker between them, who delivers, changes, repeats, holds back and
+// makes up packets as the script says, and knows neither the password nor its hash. Whatever the order: the
+// client says its password only to who knows the hash, the server takes only what an honest client said, and
+// each end is established only when both took exactly what the other said.
 #include <algorithm>
 #include <optional>
 

@@ -1,5 +1,5 @@
-// The stored hash, SecretHash and the wrapped SessionKey of kryptoknight in its historic suite: the password before the salt,
-// and the first 8 octets of SecretHash for the DES key (docs/protocols/kryptoknight.md).
+// The stored hash, SecretHash and the wrapped SessionKey of kryptoknight in its historic suite: the password
+// before the salt, and the first 8 octets of SecretHash for the DES key (docs/protocols/kryptoknight.md).
 #include <algorithm>
 #include <array>
 #include <string>
@@ -10,8 +10,9 @@
 namespace keyd::vectors {
 namespace {
 
-// The salt that is hashed after the password; a case of the other order is none of ours. An order names the two in their
-// order ("password_salt", "password|salt", "pw-salt"), or the one that is first ("password-first").
+// The salt that is hashed after the password; a case of the other order is none of ours. An order names the
+// two in their order ("password_salt", "password|salt", "pw-salt"), or the one that is first
+// ("password-first").
 Bytes salt_after_password(const Json& in) {
   const auto order = in.at("salt_order").get<std::string>();
   if (order == "none") return {};

@@ -59,8 +59,8 @@ TEST(Des, StaysOutOfTheRestOfTheProcess) {
   EXPECT_EQ(OSSL_PROVIDER_available(nullptr, "legacy"), 0);
 }
 
-// A weak key decrypts what it encrypted by encrypting again; of a pair of semi-weak keys one does it for the other. So the
-// table is checked by the cipher itself.
+// A weak key decrypts what it encrypted by encrypting again; of a pair of semi-weak keys one does it for the
+// other. So the table is checked by the cipher itself.
 TEST(Des, KnowsTheWeakKeysWhateverTheirParity) {
   const std::pair<const char*, const char*> pairs[] = {
       {"0101010101010101", "0101010101010101"}, {"fefefefefefefefe", "fefefefefefefefe"},

@@ -84,7 +84,8 @@ TEST(PasswordHash, ASettingComesBackOutOfEveryMethodsHashString) {
                                             "bsdicrypt", "descrypt", "bigcrypt"}));
 }
 
-// Two hashes by one setting differ from the first character after what setting_of gives: none of the hash is in it.
+// Two hashes by one setting differ from the first character after what setting_of gives: none of the hash is
+// in it.
 TEST(PasswordHash, NoPartOfTheHashIsInTheSetting) {
   for (const auto& setting : kSettings) {
     const std::string a = hash("correct horse battery staple", setting);
@@ -128,8 +129,8 @@ TEST(PasswordHash, WhatIsNotExactlyAHashStringHasNoSetting) {
   }
 }
 
-// A hash string that was cut or has grown is either refused, or (where the salt has no fixed length) the cut shows in no
-// more than the parts that were before the hash.
+// A hash string that was cut or has grown is either refused, or (where the salt has no fixed length) the cut
+// shows in no more than the parts that were before the hash.
 TEST(PasswordHash, ACutHashStringGivesNothingOfTheHashAway) {
   for (const auto& setting : kSettings) {
     const std::string made = hash("correct horse battery staple", setting);
@@ -273,10 +274,8 @@ TEST(PasswordHash, PartsOfAnotherShapeAreNoSetting) {
   };
   for (const auto& setting : bad) {
     const auto checked = check_crypt_setting(setting, kNoLimits);
-    EXPECT_FALSE(checked) << setting.text();
-    if (!checked) {
-      EXPECT_EQ(checked.error().code, Code::kInvalid) << setting.text();
-    }
+    ASSERT_FALSE(checked) << setting.text();
+    EXPECT_EQ(checked.error().code, Code::kInvalid) << setting.text();
     const auto hashed = crypt_password(bytes_of("p"), setting);
     EXPECT_FALSE(hashed) << setting.text();
   }

@@ -1,6 +1,6 @@
-// Seed 001, claim by claim, at the level of the two machines. Claims 7 to 11 are the client's side of 1 to 6, 12 to 16 the
-// server's, 17 to 19 the system and 20 to 24 the program; they add nothing to what 1 to 6 do. What needs the daemon (the task's
-// states, the store) is in tests/integration.
+// Seed 001, claim by claim, at the level of the two machines. Claims 7 to 11 are the client's side of 1 to 6,
+// 12 to 16 the server's, 17 to 19 the system and 20 to 24 the program; they add nothing to what 1 to 6 do.
+// What needs the daemon (the task's states, the store) is in tests/integration.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -112,15 +112,15 @@ TEST(KryptoknightClaims, Claims2And3TheKryptoKnightFlow) {
     // "sending a client nonce and client User Id from the client to the server"
     EXPECT_EQ(start_of(out).user(), "ada");
     EXPECT_EQ(start_of(out).client_nonce().size(), 16u);
-    // "creating an encrypted session key at the server, from the corresponding hashed password": the same key wrapped under
-    // another hash has other octets; "transmitting" it
+    // "creating an encrypted session key at the server, from the corresponding hashed password": the same key
+    // wrapped under another hash has other octets; "transmitting" it
     const PasswordHash other = hash_for(suite, "another password");
     const Outcome by_other = converse({.choice = choice_of(suite), .stored = &other});
     EXPECT_EQ(start_of(by_other).client_nonce(), start_of(out).client_nonce());
     EXPECT_EQ(reply_of(by_other).server_nonce(), reply_of(out).server_nonce());
     EXPECT_NE(reply_of(by_other).wrapped_key(), reply_of(out).wrapped_key());
-    // "decrypting the encrypted session key at the client; and initiating the encrypted session using" it: one changed octet
-    // of it and no session begins
+    // "decrypting the encrypted session key at the client; and initiating the encrypted session using" it:
+    // one changed octet of it and no session begins
     Outcome changed = converse({.choice = choice_of(suite), .on_the_wire = [](Step step, Bytes& packet) {
                                   if (step != kReply) return;
                                   wire::ServerPacket decoded;

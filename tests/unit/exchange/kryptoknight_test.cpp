@@ -1,5 +1,5 @@
-// The kryptoknight exchange against somebody on the wire, and against each end gone bad: changed, cut, replayed, reordered and
-// reflected packets, hostile servers, steps out of order.
+// The kryptoknight exchange against somebody on the wire, and against each end gone bad: changed, cut,
+// replayed, reordered and reflected packets, hostile servers, steps out of order.
 #include "core/exchange/kryptoknight.h"
 
 #include <gtest/gtest.h>
@@ -507,8 +507,9 @@ TEST(KryptoknightExchange, AReplayedClientIsNotAcceptedThoughTheServersNonceRepe
 }
 
 TEST(KryptoknightExchange, TheSameStartTwiceDoesNotMeetTheSameCipherStreamTwice) {
-  // With the salt as nonce, SecretHash comes again for whoever repeats a start. A server that also drew the same SessionKey
-  // would then show it: under one key and one GCM nonce the first 32 octets would be the same.
+  // With the salt as nonce, SecretHash comes again for whoever repeats a start. A server that also drew the
+  // same SessionKey would then show it: under one key and one GCM nonce the first 32 octets would be the
+  // same.
   const PasswordHash stored = modern_hash();
   FixedRandom c("c");
   KryptoknightClient client(choice_of(wire::SUITE_MODERN));
