@@ -5,7 +5,7 @@
 
 namespace keyd::keyadm {
 
-// For good. Afterwards: keyd's socket, the terminal, the descriptors it was started with; no file, no other
+// For good. Afterwards: keyd's socket, the terminal, the descriptors it has (an import's file); no file, no other
 // program, nobody who looks into it, no core file. Call before any thread is made.
 [[nodiscard]] Result<void> enter_sandbox();
 
