@@ -86,7 +86,8 @@ void open_hash(Script script) {
   sealed = *daemon::seal_hash(sealer, user.id, *hash);
   must(std::ranges::equal(sealer.open({"user", user.id, purpose}, sealed)->reveal(), plain));
   if (!modern) return;
-  must(text_of(hash->hash.reveal()).starts_with(hash->setting.text()));
+  // Not by its whole text: bigcrypt's setting is filled up behind its salt.
+  must(text_of(hash->hash.reveal()).starts_with(hash->setting.head + hash->setting.salt.substr(0, 2)));
   must(hash->setting.text().size() < hash->hash.size());
   std::size_t salt = 0;
   crypto::CryptSetting back = daemon::setting_of_shape(daemon::crypt_shape_of(hash->setting), salt);
