@@ -197,14 +197,15 @@ class PasswordCheck : public std::enable_shared_from_this<PasswordCheck> {
       refuse_unreadable(server_, *connection_, exchange().user, sealed.error());
       return;
     }
-    const std::string shape = judged.replacement->suite == wire::SUITE_MODERN
-                                  ? crypt_shape_of(judged.replacement->setting)
-                                  : std::string();
+    const bool modern = judged.replacement->suite == wire::SUITE_MODERN;
+    std::string shape = modern ? crypt_shape_of(judged.replacement->setting) : std::string();
+    other_shape_ = modern && shape != user_->crypt_shape;
     server_.store().post(
         connection_->account(),
         [id = user_->id, version = user_->version, suite = judged.replacement->suite,
-         sealed = std::move(*sealed),
-         shape](UserStore& store) { return store.replace_hash(id, version, suite, sealed, shape); },
+         sealed = std::move(*sealed), shape = std::move(shape)](UserStore& store) {
+          return store.replace_hash(id, version, suite, sealed, shape);
+        },
         [self = shared_from_this()](Result<void> replaced) { self->replaced(std::move(replaced)); });
   }
 
@@ -221,7 +222,7 @@ class PasswordCheck : public std::enable_shared_from_this<PasswordCheck> {
 
   void replaced(Result<void> replaced) {
     server_.users().forget(user_->name);
-    if (replaced) server_.note_crypt_shapes_changed();
+    if (replaced && other_shape_) server_.note_crypt_shapes_changed();
     go_on([&] {
       if (replaced) {
         complete();
@@ -256,7 +257,8 @@ class PasswordCheck : public std::enable_shared_from_this<PasswordCheck> {
   std::shared_ptr<Connection> connection_;
   const secret::SecretBuffer password_;
   UserLanes::Turn turn_;
-  UserPtr user_;  // the record that is judged
+  UserPtr user_;              // the record that is judged
+  bool other_shape_ = false;  // the hash that replaces its own has another
   int conflicts_ = 0;
 };
 

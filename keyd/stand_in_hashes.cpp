@@ -32,6 +32,25 @@ void to_crypt_text(MutableByteView octets) {
   for (std::uint8_t& octet : octets) octet = static_cast<std::uint8_t>(kCryptAlphabet[octet % 64]);
 }
 
+// Random octets as the text of a salt, as the method itself would have made it: a real one is the text of whole octets,
+// so that its last character does not have all of the alphabet.
+void to_salt_text(const std::string& head, MutableByteView salt) {
+  if (salt.empty()) return;
+  const std::size_t loose = salt.size() * 6 % 8;  // bits of the last character that no octet fills
+  std::uint8_t& last = salt.back();
+  const bool bcrypt = head.starts_with("$2");  // another order of bits, and of the alphabet
+  const std::uint8_t bits = static_cast<std::uint8_t>(last >> loose & 0x3f >> loose);
+  to_crypt_text(salt);
+  if (bcrypt) {
+    constexpr std::string_view kAlphabet = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    last = static_cast<std::uint8_t>(kAlphabet[static_cast<std::size_t>(bits << loose)]);
+  } else if (head.empty() && salt.size() > 2) {  // bigcrypt: dots tell it from descrypt
+    std::ranges::fill(salt.subspan(2), static_cast<std::uint8_t>('.'));
+  } else if (loose != 0) {
+    last = static_cast<std::uint8_t>(kCryptAlphabet[bits]);
+  }
+}
+
 }  // namespace
 
 Result<void> StandInHashes::prepare() {
@@ -96,7 +115,7 @@ exchange::PasswordHash StandInHashes::invented(const std::string& name, wire::Su
   out.setting = setting_of_shape(*shape, salt_size);
   Bytes salt(salt_size);
   pseudorandom(salts_.reveal(), *shape, name, salt);
-  to_crypt_text(salt);
+  to_salt_text(out.setting.head, salt);
   out.setting.salt = std::string(text_of(salt));
   return out;
 }
