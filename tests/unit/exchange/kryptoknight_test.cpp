@@ -788,6 +788,7 @@ TEST(KryptoknightExchange, RefusesToGoOnWithoutRandomNumbers) {
 }
 
 TEST(KryptoknightExchange, GivesBackItsLockedMemory) {
+  (void)converse({});  // a thread's first record takes what its cipher keeps
   const std::size_t before = secret::LockedPool::instance().in_use();
   for (const wire::Suite suite : kSuites) {
     (void)converse({.choice = choice_of(suite)});
