@@ -378,10 +378,14 @@ TEST_F(Kryptoknight, UsersOfAShadowFileLogInAndGetASaltOfOurOwn) {
     EXPECT_TRUE(setting(method).starts_with("$y$j75$")) << setting(method);
     EXPECT_EQ(client.login(method, "right"), KEYCLIENT_OK) << "after re-salting: " << keyclient_error();
   }
-  EXPECT_EQ(Client(keyd_).login("locked", "right"), KEYCLIENT_DENIED);
+  // keyd hears of an earlier client's end in its own time.
+  const auto comes_to = [&](const std::string& user, keyclient_status status) {
+    return eventually([&] { return Client(keyd_).login(user, "right") == status; });
+  };
+  EXPECT_TRUE(comes_to("locked", KEYCLIENT_DENIED)) << keyclient_error();
   ASSERT_EQ(keyd_.keyadm({"user", "unlock", "locked"}).exit_code, 0);
-  EXPECT_EQ(Client(keyd_).login("locked", "right"), KEYCLIENT_OK) << keyclient_error();
-  EXPECT_EQ(Client(keyd_).login("nologin", "right"), KEYCLIENT_DENIED);
+  EXPECT_TRUE(comes_to("locked", KEYCLIENT_OK)) << keyclient_error();
+  EXPECT_TRUE(comes_to("nologin", KEYCLIENT_DENIED)) << keyclient_error();
   EXPECT_NE(keyd_.keyadm({"user", "show", "nologin"}).exit_code, 0);
 }
 
@@ -514,7 +518,9 @@ TEST_F(KryptoknightSlow, AChangeInBetweenIsNotUndone) {
       std::ranges::replace(command, std::string("USER"), user);
       ASSERT_EQ(keyd_.keyadm(command, change.input).exit_code, 0);
       client.say("go on");
-      EXPECT_EQ(client.wait(), 0);
+      // A new password is hashed behind the login's, which may be through before it: then the session has ended.
+      const int said = client.wait();
+      EXPECT_TRUE(said == 0 || (said == 4 && late && command[1] == "passwd")) << said;
     }
     Client client(keyd_);
     const std::string changed = late ? "user4" : "user1";
