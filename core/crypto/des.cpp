@@ -10,6 +10,7 @@
 #include <array>
 #include <limits>
 #include <memory>
+#include <utility>
 
 #include "core/crypto/openssl_check.h"
 
@@ -109,7 +110,7 @@ Result<void> des(DesMode mode, Direction direction, ByteView key, ByteView iv, B
   require(EVP_CipherUpdate(context.get(), out.data(), &written, data.data(), static_cast<int>(data.size())) ==
           1);
   require(EVP_CipherFinal_ex(context.get(), out.data() + written, &rest) == 1);
-  require(static_cast<std::size_t>(written + rest) == out.size());
+  require(std::cmp_equal(written, out.size()) && rest == 0);
   return {};
 }
 
