@@ -82,6 +82,19 @@ void handle_kryptoknight_start(Server& server, Connection& connection, const Cli
 
 namespace {
 
+// Somebody has the stored hash, or what it is stored in, but not the password.
+void sound_alarm(Server& server, const Connection& connection) {
+  const Exchange& exchange = *connection.exchange;
+  AuditEvent event = event_of(connection, "alarm.stolen-hash");
+  event.user = exchange.user;
+  event.scheme = table::name_of(exchange.scheme);
+  event.suite = table::name_of(exchange.suite);
+  event.reason = "session opened with the right hash, wrong clear password";
+  server.audit().write(event);
+  log::warn("user \"" + escape(exchange.user) +
+            "\": somebody holds the stored password hash without the password; see the audit log");
+}
+
 // Login after login of one user, in turn: the work of one password.
 class PasswordCheck : public std::enable_shared_from_this<PasswordCheck> {
  public:
@@ -187,7 +200,7 @@ class PasswordCheck : public std::enable_shared_from_this<PasswordCheck> {
     if (!*judged.matches) {
       // Whoever knows the hash but not the password has the hash from the store, or from a copy of it. With the
       // password of the session's own hash, it is a password that was changed since.
-      if (!judged.opened_by_it) sound_alarm();
+      if (!judged.opened_by_it) sound_alarm(server_, *connection_);
       deny(server_, *connection_, judged.opened_by_it ? "password-changed" : "wrong-password");
       return;
     }
@@ -207,17 +220,6 @@ class PasswordCheck : public std::enable_shared_from_this<PasswordCheck> {
           return store.replace_hash(id, version, suite, sealed, shape);
         },
         [self = shared_from_this()](Result<void> replaced) { self->replaced(std::move(replaced)); });
-  }
-
-  void sound_alarm() {
-    AuditEvent event = event_of(*connection_, "alarm.stolen-hash");
-    event.user = exchange().user;
-    event.scheme = table::name_of(exchange().scheme);
-    event.suite = table::name_of(exchange().suite);
-    event.reason = "session opened with the right hash, wrong clear password";
-    server_.audit().write(event);
-    log::warn("user \"" + escape(exchange().user) +
-              "\": somebody holds the stored password hash without the password; see the audit log");
   }
 
   void replaced(Result<void> replaced) {
@@ -276,7 +278,10 @@ void handle_kryptoknight_password(Server& server, Connection& connection, const 
   if (refuse_if_throttled(server, connection, exchange.user, exchange.scheme)) return;
   auto password = machine->take_password(request.packet, request.message.kryptoknight_password());
   if (!password) {
-    deny(server, connection, "wrong-hash");
+    // It opened, and what was in it is no password that could be one: who sent it has the hash.
+    const bool opened = password.error().code == Code::kInvalid;
+    if (opened) sound_alarm(server, connection);
+    deny(server, connection, opened ? "no-password" : "wrong-hash");
     return;
   }
   const auto check = std::make_shared<PasswordCheck>(server, connection, std::move(*password));

@@ -223,7 +223,7 @@ Result<secret::SecretBuffer> KryptoknightServer::take_password(ByteView packet,
   if (state_ != State::kReplied) return failed(Code::kRefused, "password out of order");
   const ByteView record = bytes_of(message.password());
   if (record.size() > kRecordOverhead + kMaxPaddedPassword)
-    return failed(Code::kInvalid, "a password record that is too long");
+    return failed(Code::kRefused, "a password record that is too long");
   channel_.emplace(Role::kServer, session_key_.reveal(), session_key_.reveal(), transcript_.hash());
   session_key_ = {};
   const auto plaintext = channel_->open(RecordType::kPassword, record);

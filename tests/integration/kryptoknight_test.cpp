@@ -482,6 +482,25 @@ TEST_F(Kryptoknight, AStolenHashOpensTheSessionAndNoMoreAndSoundsTheAlarm) {
   EXPECT_EQ(owner.login("old", "right"), KEYCLIENT_OK) << keyclient_error();
 }
 
+// What is in the session need not be a password at all: the alarm is about who could open it. Whoever could not sounds
+// none, however he writes to us.
+TEST_F(Kryptoknight, OnlyAnOpenedSessionSoundsTheAlarm) {
+  for (const std::size_t size : {std::size_t{0}, std::size_t{29}, std::size_t{157}, std::size_t{2000}}) {
+    Forked stranger([&](Forked::Child& child) {
+      RawClient raw(keyd_.runtime_dir());
+      if (!raw.begin_knight(RawClient::knight_choice("alice"))) return 1;
+      wire::ClientPacket packet;
+      packet.mutable_kryptoknight_password()->set_password(std::string(size, '\x04'));
+      packet.mutable_kryptoknight_password()->set_finished(std::string(61, '\x01'));
+      if (!raw.send(packet)) return 2;
+      child.say(raw.receive_message().has_denied() ? "denied" : "not denied");
+      return 0;
+    });
+    EXPECT_EQ(stranger.hear(), "denied") << size;
+  }
+  EXPECT_EQ(count_in_log("alarm"), 0u) << line_of("alarm");
+}
+
 // What an administrator does between the session's opening and the end of the check counts: before the password comes,
 // and while it is thought about.
 class KryptoknightSlow : public Kryptoknight {

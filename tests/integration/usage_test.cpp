@@ -36,7 +36,7 @@ TEST(Usage, AMistakeIsOneLineThatNamesIt) {
   const std::vector<Mistake> mistakes{
       {"keyd", {"--bogus"}, "--bogus"},
       {"keyadm", {}, "name a command: user, credential, revoke, health"},
-      {"keyadm", {"user"}, "name a command: add, passwd"},
+      {"keyadm", {"user"}, "name a command: add, import, passwd"},
       {"keyadm", {"user", "frob"}, "\"frob\""},
       {"keyadm", {"--bogus"}, "\"--bogus\""},
       {"keyadm", {"user", "add"}, "NAME"},

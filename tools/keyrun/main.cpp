@@ -83,8 +83,7 @@ void parse(int argc, char** argv, Options& options) {
   app.add_option("--transform", options.transform,
                  "challenge, of the historic suite: hmac-md5, md5, keyed-md5-rfc1828\n(default: hmac-md5)")
       ->option_text("NAME");
-  app.add_option("--nonce-bits", options.nonce_bits,
-                 "challenge, of the historic suite: 16 to 256, a multiple of 8 (default: 16)")
+  app.add_option("--nonce-bits", options.nonce_bits, "likewise: 16 to 256, a multiple of 8 (default: 16)")
       ->option_text("BITS");
   app.add_option("--keys", options.key_count, "challenge: 1: one key; 2: one for each direction (default: 2)")
       ->check(CLI::Range(1, 2))
