@@ -37,7 +37,7 @@ void change_user(Server& server, Connection& connection, const char* event, cons
                        sessions](const Result<void>& result) {
                         server.users().forget(name);
                         server.passwords().forget();
-                        if (result) server.note_crypt_shapes_changed();
+                        if (result) server.note_shapes_changed();
                         if (result && sessions == Sessions::kEnd) server.tasks().revoke_user(name);
                         audit(server, *self, event, name, object, result);
                         if (self->closed()) return;

@@ -39,7 +39,8 @@ enum class Door { kClients, kAdministrators };
 struct CommandKeys {
   wire::Suite suite;
   secret::SecretBuffer hash;  // P' of the login
-  bool used;                  // the key at hand has carried its command
+  Charge charge;              // for it
+  bool used = false;          // the key at hand has carried its command
 };
 
 // An established session's end of the conversation.

@@ -33,6 +33,7 @@ Result<void> add_hash(const StoreSealer& sealer, const Enrolled& user, ByteView 
     into.crypt_shape = crypt_shape_of(hash->setting);
   } else {
     into.sealed_md5 = std::move(*sealed);
+    into.md5_shape = md5_shape_of(hash->salt.size());
   }
   return {};
 }

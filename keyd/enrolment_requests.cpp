@@ -55,6 +55,7 @@ StoredUser new_user(std::string name, const Enrolled& enrolled, UserSecrets secr
   user.sealed_crypt = std::move(secrets.sealed_crypt);
   user.crypt_shape = std::move(secrets.crypt_shape);
   user.sealed_md5 = std::move(secrets.sealed_md5);
+  user.md5_shape = std::move(secrets.md5_shape);
   return user;
 }
 

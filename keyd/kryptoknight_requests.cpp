@@ -211,8 +211,9 @@ class PasswordCheck : public std::enable_shared_from_this<PasswordCheck> {
       return;
     }
     const bool modern = judged.replacement->suite == wire::SUITE_MODERN;
-    std::string shape = modern ? crypt_shape_of(judged.replacement->setting) : std::string();
-    other_shape_ = modern && shape != user_->crypt_shape;
+    std::string shape =
+        modern ? crypt_shape_of(judged.replacement->setting) : md5_shape_of(judged.replacement->salt.size());
+    other_shape_ = shape != (modern ? user_->crypt_shape : user_->md5_shape);
     server_.store().post(
         connection_->account(),
         [id = user_->id, version = user_->version, suite = judged.replacement->suite,
@@ -224,7 +225,7 @@ class PasswordCheck : public std::enable_shared_from_this<PasswordCheck> {
 
   void replaced(Result<void> replaced) {
     server_.users().forget(user_->name);
-    if (replaced && other_shape_) server_.note_crypt_shapes_changed();
+    if (replaced && other_shape_) server_.note_shapes_changed();
     go_on([&] {
       if (replaced) {
         complete();
@@ -234,6 +235,10 @@ class PasswordCheck : public std::enable_shared_from_this<PasswordCheck> {
         read_record();
         return;
       }
+      if (replaced.error().code == Code::kNotFound) {  // removed in the meantime
+        deny(server_, *connection_, "unknown-user");
+        return;
+      }
       if (replaced.error().code != Code::kConflict) log::error(replaced.error().message());
       refuse_exchange(server_, *connection_, wire::REFUSAL_BUSY,
                       "keyd cannot store the new salt now; try again later");
@@ -241,14 +246,22 @@ class PasswordCheck : public std::enable_shared_from_this<PasswordCheck> {
   }
 
   void complete() {
+    std::optional<CommandKeys> command_keys;
+    if (machine().choice().per_command()) {
+      auto charge = server_.quota().take(Resource::kCommandKeys, connection_->peer().ids.euid);
+      if (!charge) {
+        refuse_exchange(server_, *connection_, wire::REFUSAL_BUSY,
+                        "too many sessions with keys for single commands; try without, or later");
+        return;
+      }
+      command_keys.emplace(
+          CommandKeys{machine().choice().suite(), machine().take_hash(), std::move(*charge)});
+    }
     auto confirmation = machine().confirm();
     if (!confirmation) {
       refuse_exchange(server_, *connection_, wire::REFUSAL_INTERNAL, "keyd cannot confirm the exchange");
       return;
     }
-    std::optional<CommandKeys> command_keys;
-    if (machine().choice().per_command())
-      command_keys.emplace(CommandKeys{machine().choice().suite(), machine().take_hash(), false});
     establish(server_, *connection_, *user_,
               {machine().take_channel(), std::move(command_keys), std::move(*confirmation)});
   }

@@ -20,8 +20,9 @@ enum class Resource {
   kRecord,           // a process in the task table
   kOctets,           // of answers that their peers do not read
   kTableAnswer,  // that is on its way, two descriptors each: the kernel counts them against keyd's own limit
+  kCommandKeys,  // a session that keeps the hash of its login in locked memory
 };
-inline constexpr std::size_t kResources = 6;
+inline constexpr std::size_t kResources = 7;
 
 // What is held, by all and by each account; outlives the Quota where a Charge does.
 struct Holdings {

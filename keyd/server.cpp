@@ -12,6 +12,7 @@
 
 #include "core/base/log.h"
 #include "core/base/untrusted_text.h"
+#include "core/crypto/des.h"
 #include "core/table/task_terms.h"
 #include "keyd/request_table.h"
 
@@ -24,6 +25,12 @@ namespace keyd::daemon {
 namespace asio = boost::asio;
 
 namespace {
+
+// In a sandbox OpenSSL's files cannot be opened any more.
+void warn_of_missing_ciphers(const Config& config) {
+  if (auto loaded = crypto::load_legacy_ciphers(); !loaded && config.historic_enabled)
+    log::warn("kryptoknight's historic suite cannot be had: " + loaded.error().message());
+}
 
 constexpr std::chrono::milliseconds kTick{500};  // heartbeat and deadlines
 constexpr std::chrono::milliseconds kDeliveryLook{20};
@@ -49,7 +56,9 @@ Quota::Limits limits_of(const Config& config) {
           Quota::Limit{kAdminConnections, kAdminConnections}, Quota::Limit{records, config.pending_per_uid},
           Quota::Limit{records, config.records_per_uid}, Quota::Limit{config.octets, config.octets_per_uid},
           // Together at most half of what the kernel lets be on its way.
-          Quota::Limit{std::max(usable / 4, 1u), config.connections_per_uid}};
+          Quota::Limit{std::max(usable / 4, 1u), config.connections_per_uid},
+          // Out of the quarter that is for everything else in locked memory.
+          Quota::Limit{std::max(sessions / 8, 1u), config.records_per_uid}};
 }
 
 std::uint64_t nanoseconds(std::chrono::seconds s) { return static_cast<std::uint64_t>(s.count()) * kSecond; }
@@ -97,7 +106,10 @@ Server::Server(asio::io_context& loop, ServerParts parts)
       noise_(loop, workers_, config_.raw_noise),
       workers_(loop, std::max(1u, std::thread::hardware_concurrency())) {}
 
-Server::~Server() = default;
+Server::~Server() {
+  if (!stopping_)
+    stop();  // an exception has ended the loop: exchanges and their tries go while there is all they use
+}
 
 Result<void> Server::start() {
   if (auto stirred = noise_.start(); !stirred) return stirred;
@@ -148,7 +160,8 @@ void Server::reload(Result<Config> loaded) {
   idle_.set_period(nanoseconds(config_.idle_deadline));
   passwords_.set_resident(config_.historic_enabled && config_.resident_passwords);
   if (auto set = stand_ins_.set_resalting(config_.resalting()); !set) log::error(set.error().message());
-  note_crypt_shapes_changed();
+  warn_of_missing_ciphers(config_);
+  note_shapes_changed();
   for (const std::string& key : changes.kept)
     log::warn(key + " is set otherwise now, but a change takes effect at the next start of keyd only");
   event.event = "config.reloaded";
@@ -175,7 +188,7 @@ void Server::tick() {
     tries_swept_ = now;
     sweep_tries();
   }
-  if (std::exchange(shapes_changed_, false)) learn_crypt_shapes();
+  if (std::exchange(shapes_changed_, false)) learn_shapes();
   tick_timer_.expires_after(kTick);
   tick_timer_.async_wait([this](boost::system::error_code ec) {
     if (!ec) tick();
@@ -231,10 +244,10 @@ void Server::sweep_tries() {
       });
 }
 
-void Server::learn_crypt_shapes() {
+void Server::learn_shapes() {
   store_.post(
-      kTriesQueue, [](UserStore& store) { return store.crypt_shapes(); },
-      [this](const Result<std::vector<CryptShape>>& shapes) {
+      kTriesQueue, [](UserStore& store) { return store.shapes(); },
+      [this](const Result<UserStore::Shapes>& shapes) {
         if (shapes) {
           stand_ins_.set_shapes(*shapes);
         } else {
@@ -344,6 +357,10 @@ void Server::take_packet(Connection& connection, ByteView packet) {
   if (decoded == wire::Decoded::kOtherVersion) {
     connection.refuse(wire::REFUSAL_VERSION,
                       fmt::format("this keyd speaks protocol version {}", wire::kVersion));
+    return;
+  }
+  if (packet.size() > wire::kMaxPlainPacket && message.body_case() != wire::ClientPacket::kRecord) {
+    connection.refuse(wire::REFUSAL_MALFORMED, "the packet is larger than any of this kind");
     return;
   }
   const auto table = client_requests();

@@ -96,7 +96,7 @@ class Server {
   [[nodiscard]] PasswordSource& passwords() { return passwords_; }
   [[nodiscard]] StandInHashes& stand_ins() { return stand_ins_; }
   // The store's hashes may have other shapes now: the stand-ins learn of it at the next tick.
-  void note_crypt_shapes_changed() { shapes_changed_ = true; }
+  void note_shapes_changed() { shapes_changed_ = true; }
   [[nodiscard]] WorkerPool& workers() { return workers_; }
   [[nodiscard]] UserLanes& lanes() { return lanes_; }
   [[nodiscard]] NonceLedger& nonces() { return nonces_; }
@@ -120,7 +120,7 @@ class Server {
   void tick();
   void close_delivered();
   void sweep_tries();
-  void learn_crypt_shapes();
+  void learn_shapes();
 
   boost::asio::io_context& loop_;
   Config config_;

@@ -58,7 +58,7 @@ constexpr const char* kTriesSchema = R"(
   ) STRICT, WITHOUT ROWID;
 )";
 
-// Since version 3. `suite` is one of wire::Suite; `shape` is a modern hash's setting without its salt.
+// Since version 3. `suite` is one of wire::Suite; `shape` is what many hashes of the suite have alike.
 constexpr const char* kHashesSchema = R"(
   ALTER TABLE users ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
   CREATE TABLE hashes (
@@ -68,6 +68,7 @@ constexpr const char* kHashesSchema = R"(
     sealed BLOB NOT NULL CHECK (length(sealed) > 0),
     PRIMARY KEY (user_id, suite)
   ) STRICT, WITHOUT ROWID;
+  CREATE INDEX hashes_by_shape ON hashes (suite, shape);
 )";
 
 Error damaged() {

@@ -15,7 +15,7 @@ namespace {
 constexpr const char* kUserColumns =
     "SELECT users.name, id, state, schemes, allow_historic, created, password_changed, sealed_password,"
     " (SELECT count(*) FROM credentials WHERE user_id = users.id), version,"
-    " modern.sealed, modern.shape, historic.sealed FROM users"
+    " modern.sealed, modern.shape, historic.sealed, historic.shape FROM users"
     " LEFT JOIN hashes AS modern ON modern.user_id = users.id AND modern.suite = 1"
     " LEFT JOIN hashes AS historic ON historic.user_id = users.id AND historic.suite = 2 ";
 static_assert(wire::SUITE_MODERN == 1 && wire::SUITE_HISTORIC == 2);
@@ -113,6 +113,7 @@ StoredUser user_from(const Row& row) {
   user.sealed_crypt = row.blob(10);
   user.crypt_shape = row.text(11);
   user.sealed_md5 = row.blob(12);
+  user.md5_shape = row.text(13);
   return user;
 }
 
@@ -169,7 +170,7 @@ Result<void> SqliteUserStore::add(const StoredUser& user) {
     }
     if (auto put = put_hash(user.id, wire::SUITE_MODERN, user.sealed_crypt, user.crypt_shape); !put)
       return put;
-    return put_hash(user.id, wire::SUITE_HISTORIC, user.sealed_md5, {});
+    return put_hash(user.id, wire::SUITE_HISTORIC, user.sealed_md5, user.md5_shape);
   });
 }
 
@@ -218,18 +219,17 @@ Result<void> SqliteUserStore::set_secrets(const std::string& user_id, std::uint6
     if (update.step() != SqliteStatement::Step::kDone) return failure("change a password");
     if (auto put = put_hash(user_id, wire::SUITE_MODERN, secrets.sealed_crypt, secrets.crypt_shape); !put)
       return put;
-    return put_hash(user_id, wire::SUITE_HISTORIC, secrets.sealed_md5, {});
+    return put_hash(user_id, wire::SUITE_HISTORIC, secrets.sealed_md5, secrets.md5_shape);
   });
 }
 
 Result<void> SqliteUserStore::replace_hash(const std::string& user_id, std::uint64_t version,
-                                           wire::Suite suite, const Bytes& sealed,
-                                           const std::string& crypt_shape) {
+                                           wire::Suite suite, const Bytes& sealed, const std::string& shape) {
   return change([&]() -> Result<void> {
     if (const auto current = schemes_at(user_id, version); !current) return std::unexpected(current.error());
     SqliteStatement replace(db_.get(),
                             "UPDATE hashes SET sealed = ?, shape = ? WHERE user_id = ? AND suite = ?");
-    replace.bind_blob(sealed).bind(crypt_shape).bind_blob(bytes_of(user_id)).bind(std::int64_t{suite});
+    replace.bind_blob(sealed).bind(shape).bind_blob(bytes_of(user_id)).bind(std::int64_t{suite});
     if (auto changed = change_one(replace, "the user has no such hash"); !changed) return changed;
     SqliteStatement count(db_.get(), "UPDATE users SET version = version + 1 WHERE id = ?");
     count.bind_blob(bytes_of(user_id));
@@ -237,16 +237,24 @@ Result<void> SqliteUserStore::replace_hash(const std::string& user_id, std::uint
   });
 }
 
-Result<std::vector<CryptShape>> SqliteUserStore::crypt_shapes() {
+Result<std::vector<ShapeCount>> SqliteUserStore::shapes_of(wire::Suite suite) {
   SqliteStatement select(db_.get(),
-                         "SELECT shape, count(*) FROM hashes WHERE suite = 1 GROUP BY shape ORDER BY shape");
-  std::vector<CryptShape> shapes;
+                         "SELECT shape, count(*) FROM hashes WHERE suite = ? GROUP BY shape ORDER BY shape");
+  select.bind(std::int64_t{suite});
+  std::vector<ShapeCount> shapes;
   for (;;) {
     const auto step = select.step();
     if (step == SqliteStatement::Step::kDone) return shapes;
     if (step == SqliteStatement::Step::kFailed) return failure("count the users' hashes");
     shapes.push_back({select.text(0), static_cast<std::uint64_t>(select.number(1))});
   }
+}
+
+Result<UserStore::Shapes> SqliteUserStore::shapes() {
+  auto crypt = shapes_of(wire::SUITE_MODERN), md5 = shapes_of(wire::SUITE_HISTORIC);
+  if (!crypt) return std::unexpected(crypt.error());
+  if (!md5) return std::unexpected(md5.error());
+  return Shapes{std::move(*crypt), std::move(*md5)};
 }
 
 Result<void> SqliteUserStore::set_state(const std::string& name, UserState state) {

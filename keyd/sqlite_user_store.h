@@ -32,8 +32,8 @@ class SqliteUserStore final : public UserStore {
   Result<void> set_secrets(const std::string& user_id, std::uint64_t version,
                            const UserSecrets& secrets) override;
   Result<void> replace_hash(const std::string& user_id, std::uint64_t version, wire::Suite suite,
-                            const Bytes& sealed, const std::string& crypt_shape) override;
-  Result<std::vector<CryptShape>> crypt_shapes() override;
+                            const Bytes& sealed, const std::string& shape) override;
+  Result<Shapes> shapes() override;
   Result<void> set_state(const std::string& name, UserState state) override;
   Result<void> remove(const std::string& name) override;
   Result<void> unlock(const std::string& name) override;
@@ -103,6 +103,7 @@ class SqliteUserStore final : public UserStore {
   // Inside a change: the schemes of the user with this id, if the record is still of `version`. kNotFound, kConflict.
   [[nodiscard]] Result<SchemeSet> schemes_at(const std::string& user_id, std::uint64_t version);
   // Inside a change: the hash of one suite; no octets: none.
+  [[nodiscard]] Result<std::vector<ShapeCount>> shapes_of(wire::Suite suite);
   [[nodiscard]] Result<void> put_hash(const std::string& user_id, wire::Suite suite, const Bytes& sealed,
                                       const std::string& shape);
 

@@ -76,45 +76,52 @@ Result<void> StandInHashes::set_resalting(const exchange::Resalting& resalting) 
   const auto setting = crypto::make_crypt_setting(resalting.method, resalting.cost,
                                                   exchange::longest_salt(resalting.carriage));
   if (!setting) return std::unexpected(setting.error());
-  resalting_ = resalting;
-  usual_ = {crypt_shape_of(*setting), 0};
+  crypt_.usual = crypt_shape_of(*setting);
+  md5_.usual = md5_shape_of(resalting.historic_salt ? exchange::historic_salt_size(resalting.carriage) : 0);
   return {};
 }
 
-void StandInHashes::set_shapes(std::vector<CryptShape> shapes) {
-  // A user who logs in goes over to the usual shape. So does a name, one after the other, as the others get fewer:
-  // each has its place in a row of which they are the beginning.
-  std::ranges::sort(shapes, {}, [&](const CryptShape& shape) {
-    return std::pair(shape.shape == usual_.shape, shape.shape);
-  });
-  shapes_ = std::move(shapes);
-  users_ = 0;
-  for (const CryptShape& shape : shapes_) users_ += shape.users;
+// A user who logs in goes over to the usual shape. So does a name, one after the other, as the others get fewer: each has
+// its place in a row of which they are the beginning.
+void StandInHashes::Row::set(std::vector<ShapeCount> counts) {
+  std::ranges::sort(counts, {},
+                    [&](const ShapeCount& each) { return std::pair(each.shape == usual, each.shape); });
+  shapes = std::move(counts);
+  users = 0;
+  for (const ShapeCount& each : shapes) users += each.users;
+}
+
+const std::string& StandInHashes::Row::at(std::uint32_t place) const {
+  std::uint64_t left = place * users >> 32;
+  for (const ShapeCount& each : shapes) {
+    if (left < each.users) return each.shape;
+    left -= each.users;
+  }
+  return usual;
+}
+
+void StandInHashes::set_shapes(const UserStore::Shapes& shapes) {
+  crypt_.set(shapes.crypt);
+  md5_.set(shapes.md5);
 }
 
 exchange::PasswordHash StandInHashes::invented(const std::string& name, wire::Suite suite) const {
   exchange::PasswordHash out;
   out.suite = suite;
+  std::array<std::uint8_t, 4> place{};
+  pseudorandom(salts_.reveal(), "place", name, place);
   if (suite == wire::SUITE_HISTORIC) {
-    out.salt.resize(resalting_.historic_salt ? exchange::historic_salt_size(resalting_.carriage) : 0);
+    out.salt.resize(salt_size_of(md5_.at(read_be32(place))));
     pseudorandom(salts_.reveal(), "md5", name, out.salt);
     out.hash = secret::SecretBuffer(crypto::kMd5Size);
     pseudorandom(hashes_.reveal(), "md5", name, out.hash.reveal());
     return out;
   }
-  std::array<std::uint8_t, 4> place{};
-  pseudorandom(salts_.reveal(), "place", name, place);
-  const std::string* shape = &usual_.shape;
-  std::uint64_t left = read_be32(place) * users_ >> 32;  // the place in the row of all users
-  for (const CryptShape& each : shapes_) {
-    shape = &each.shape;
-    if (left < each.users) break;
-    left -= each.users;
-  }
+  const std::string& shape = crypt_.at(read_be32(place));
   std::size_t salt_size = 0;
-  out.setting = setting_of_shape(*shape, salt_size);
+  out.setting = setting_of_shape(shape, salt_size);
   Bytes salt(salt_size);
-  pseudorandom(salts_.reveal(), *shape, name, salt);
+  pseudorandom(salts_.reveal(), shape, name, salt);
   to_salt_text(out.setting.head, salt);
   out.setting.salt = std::string(text_of(salt));
   return out;
@@ -125,6 +132,10 @@ Result<exchange::PasswordHash> StandInHashes::hash_of(const StoredUser* user, co
   auto stand_in = invented(name, suite);
   const bool has_one =
       user != nullptr && !(suite == wire::SUITE_MODERN ? user->sealed_crypt : user->sealed_md5).empty();
+  // The work is the same whatever is answered.
+  std::array<std::uint8_t, kCryptHash> invented_hash{};
+  pseudorandom(hashes_.reveal(), "crypt", name, invented_hash);
+  to_crypt_text(invented_hash);
   auto real = unseal_hash(sealer_, has_one ? *user : sealed_, suite);
   if (!real) return real;
   if (has_one && !obstacle) return real;
@@ -136,9 +147,7 @@ Result<exchange::PasswordHash> StandInHashes::hash_of(const StoredUser* user, co
     const std::string setting = stand_in.setting.text();
     stand_in.hash = secret::SecretBuffer(setting.size() + kCryptHash);
     std::ranges::copy(bytes_of(setting), stand_in.hash.reveal().begin());
-    const MutableByteView hash = stand_in.hash.reveal().subspan(setting.size());
-    pseudorandom(hashes_.reveal(), "crypt", name, hash);
-    to_crypt_text(hash);
+    std::ranges::copy(invented_hash, stand_in.hash.reveal().subspan(setting.size()).begin());
   }
   return stand_in;
 }

@@ -24,7 +24,7 @@ class StandInHashes {
   // How new hashes are made from now on: names get such a setting where the store has none to imitate.
   [[nodiscard]] Result<void> set_resalting(const exchange::Resalting& resalting);
   // The shapes that the store's hashes have.
-  void set_shapes(std::vector<CryptShape> shapes);
+  void set_shapes(const UserStore::Shapes& shapes);
 
   // The stored hash of `user`; a stand-in where `obstacle` is set, or there is no user. `name` is as the client said
   // it. kBroken: the store's secret cannot be opened.
@@ -38,11 +38,17 @@ class StandInHashes {
 
   const StoreSealer& sealer_;
   Key salts_, hashes_;  // HMAC keys: of the store, and of this run
-  exchange::Resalting resalting_;
-  CryptShape usual_;
-  std::vector<CryptShape> shapes_;  // the rare ones first
-  std::uint64_t users_ = 0;         // of all shapes
-  StoredUser sealed_;               // to be unsealed where there is nothing else to unseal
+  // The shapes of a suite's hashes in a row, the rare ones first, and how many users have one.
+  struct Row {
+    std::string usual;
+    std::vector<ShapeCount> shapes;
+    std::uint64_t users = 0;
+    void set(std::vector<ShapeCount> counts);
+    // `place`: 0 to 2^32 - 1 stands for the row from its beginning to its end.
+    [[nodiscard]] const std::string& at(std::uint32_t place) const;
+  };
+  Row crypt_, md5_;
+  StoredUser sealed_;  // to be unsealed where there is nothing else to unseal
 };
 
 }  // namespace keyd::daemon

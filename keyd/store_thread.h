@@ -32,8 +32,8 @@ class StoreThread {
   template <typename Job, typename Done>
   void post(AccountId account, Job job, Done done) {
     enqueue(account, [this, job = std::move(job), done = std::move(done)]() mutable {
-      boost::asio::post(
-          loop_, [result = run_job(job), done = std::move(done)]() mutable { done(std::move(result)); });
+      boost::asio::post(loop_, [result = run_job(job), job = std::move(job),
+                                done = std::move(done)]() mutable { done(std::move(result)); });
     });
   }
 

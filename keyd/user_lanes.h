@@ -1,5 +1,5 @@
 // One thing at a time for each user: what reads a user's record, thinks about it on another thread, and writes it
-// back. Others' work goes on meanwhile. Event loop only. As many wait as exchanges are pending, which have quotas.
+// back. Others' work goes on meanwhile. Event loop only. At most one for each connection waits.
 #pragma once
 
 #include <deque>

@@ -103,6 +103,15 @@ crypto::CryptSetting setting_of_shape(const std::string& shape, std::size_t& sal
   return {.head = shape.substr(0, number), .salt = {}, .tail = shape.substr(tail + 1)};
 }
 
+std::string md5_shape_of(std::size_t salt_size) { return std::to_string(salt_size); }
+
+std::size_t salt_size_of(const std::string& md5_shape) {
+  std::size_t size = 0;
+  const char* const end = md5_shape.data() + md5_shape.size();
+  const auto [stopped, wrong] = std::from_chars(md5_shape.data(), end, size);
+  return wrong == std::errc() && stopped == end && size <= kLongestMd5Salt ? size : 0;
+}
+
 SchemeSet schemes_of(const UserSecrets& secrets, SchemeSet schemes) {
   const SchemeSet challenge = scheme_bit(table::Scheme::kChallenge),
                   kryptoknight = scheme_bit(table::Scheme::kKryptoknight);

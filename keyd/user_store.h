@@ -43,13 +43,14 @@ struct StoredUser {
   Bytes sealed_crypt;       // for `kryptoknight`: the crypt(3) string; empty: none
   std::string crypt_shape;  // crypt_shape_of() its setting: what a stand-in imitates
   Bytes sealed_md5;         // for its historic suite: salt and MD5; empty: none
+  std::string md5_shape;    // md5_shape_of() it
 };
 
 // The secrets that an enrolment or a change of password gives a user. What is empty is taken away, and with a scheme's
 // last secret the scheme.
 struct UserSecrets {
   Bytes sealed_password, sealed_crypt, sealed_md5;
-  std::string crypt_shape;
+  std::string crypt_shape, md5_shape;
 };
 // `schemes` with those schemes of `secrets` in place of the ones that secrets of this kind are for.
 [[nodiscard]] SchemeSet schemes_of(const UserSecrets& secrets, SchemeSet schemes);
@@ -100,7 +101,11 @@ struct TryCount {
 // The setting of that shape, its salt left out; `salt_size` is what that has. One that is no shape: all empty.
 [[nodiscard]] crypto::CryptSetting setting_of_shape(const std::string& shape, std::size_t& salt_size);
 
-struct CryptShape {
+// Likewise of a historic hash: how many octets its salt has, as text. One that is no shape: 0.
+[[nodiscard]] std::string md5_shape_of(std::size_t salt_size);
+[[nodiscard]] std::size_t salt_size_of(const std::string& md5_shape);
+
+struct ShapeCount {
   std::string shape;
   std::uint64_t users = 0;  // who have it
 };
@@ -127,9 +132,12 @@ class UserStore {
   // not of `version` any more: nothing was changed; read it again, and the password has to be judged again.
   [[nodiscard]] virtual Result<void> replace_hash(const std::string& user_id, std::uint64_t version,
                                                   wire::Suite suite, const Bytes& sealed,
-                                                  const std::string& crypt_shape) = 0;
-  // How many users have a crypt(3) hash of each shape.
-  [[nodiscard]] virtual Result<std::vector<CryptShape>> crypt_shapes() = 0;
+                                                  const std::string& shape) = 0;
+  // How many users have a hash of each shape.
+  struct Shapes {
+    std::vector<ShapeCount> crypt, md5;
+  };
+  [[nodiscard]] virtual Result<Shapes> shapes() = 0;
   [[nodiscard]] virtual Result<void> set_state(const std::string& name, UserState state) = 0;
   [[nodiscard]] virtual Result<void> remove(const std::string& name) = 0;
   // A locked user becomes active, and the failed tries at this name are forgotten. kRefused when the user is

@@ -18,10 +18,11 @@ WorkerPool::WorkerPool(boost::asio::io_context& loop, unsigned threads) : loop_(
 WorkerPool::~WorkerPool() { stop(); }
 
 void WorkerPool::stop() {
+  FairQueue<Job> dropped;  // destroyed unlocked: what they hold may want to post again
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    jobs_.clear();
+    std::swap(dropped, jobs_);
   }
   wake_.notify_all();
   for (std::thread& thread : threads_) thread.join();

@@ -23,12 +23,14 @@ class WorkerPool {
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  // Runs `work()` on a pool thread on behalf of `account`, then `done(result)` on the loop.
+  // Runs `work()` on a pool thread on behalf of `account`, then `done(result)` on the loop, where both are destroyed.
   template <typename Work, typename Done>
   void post(AccountId account, Work work, Done done) {
     enqueue(account, [this, work = std::move(work), done = std::move(done)]() mutable {
-      boost::asio::post(loop_,
-                        [result = work(), done = std::move(done)]() mutable { done(std::move(result)); });
+      // What `work` holds goes on the loop too, behind `done`: its destructors may be the loop's business.
+      boost::asio::post(loop_, [result = work(), work = std::move(work), done = std::move(done)]() mutable {
+        done(std::move(result));
+      });
     });
   }
 

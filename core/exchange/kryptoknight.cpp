@@ -222,8 +222,6 @@ Result<secret::SecretBuffer> KryptoknightServer::take_password(ByteView packet,
                                                                const wire::KryptoknightPassword& message) {
   if (state_ != State::kReplied) return failed(Code::kRefused, "password out of order");
   const ByteView record = bytes_of(message.password());
-  if (record.size() > kRecordOverhead + kMaxPaddedPassword)
-    return failed(Code::kRefused, "a password record that is too long");
   channel_.emplace(Role::kServer, session_key_.reveal(), session_key_.reveal(), transcript_.hash());
   session_key_ = {};
   const auto plaintext = channel_->open(RecordType::kPassword, record);
@@ -232,7 +230,7 @@ Result<secret::SecretBuffer> KryptoknightServer::take_password(ByteView packet,
   transcript_.client_said(record);
   const auto said = channel_->open(RecordType::kFinished, bytes_of(message.finished()));
   if (!said || !crypto::constant_time_equal(said->reveal(), transcript_.hash())) {
-    return failed(Code::kRefused, "the conversation was changed");
+    return failed(Code::kInvalid, "the session opened, and the conversation was changed");
   }
   auto password = unpad_password(start_.suite(), plaintext->reveal());
   if (!password) return failed(password.error().code, password.error().detail);

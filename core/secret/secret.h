@@ -22,7 +22,7 @@ class Secret {
   Secret(Secret&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
   Secret& operator=(Secret&& other) noexcept {
     if (this != &other) {
-      LockedPool::instance().release(data_, N);
+      if (data_ != nullptr) LockedPool::instance().release(data_, N);
       data_ = std::exchange(other.data_, nullptr);
     }
     return *this;
@@ -30,7 +30,10 @@ class Secret {
   Secret(const Secret&) = delete;
   Secret& operator=(const Secret&) = delete;
   bool operator==(const Secret&) const = delete;
-  ~Secret() { LockedPool::instance().release(data_, N); }
+  // (Without octets there may be no pool either: one that could not be made is not made again here.)
+  ~Secret() {
+    if (data_ != nullptr) LockedPool::instance().release(data_, N);
+  }
 
   [[nodiscard]] MutableByteView reveal() { return {data_, data_ == nullptr ? 0 : N}; }
   [[nodiscard]] ByteView reveal() const { return {data_, data_ == nullptr ? 0 : N}; }
@@ -58,7 +61,7 @@ class SecretBuffer {
         size_(std::exchange(other.size_, 0)) {}
   SecretBuffer& operator=(SecretBuffer&& other) noexcept {
     if (this != &other) {
-      LockedPool::instance().release(data_, capacity_);
+      if (data_ != nullptr) LockedPool::instance().release(data_, capacity_);
       data_ = std::exchange(other.data_, nullptr);
       capacity_ = std::exchange(other.capacity_, 0);
       size_ = std::exchange(other.size_, 0);
@@ -68,7 +71,9 @@ class SecretBuffer {
   SecretBuffer(const SecretBuffer&) = delete;
   SecretBuffer& operator=(const SecretBuffer&) = delete;
   bool operator==(const SecretBuffer&) const = delete;
-  ~SecretBuffer() { LockedPool::instance().release(data_, capacity_); }
+  ~SecretBuffer() {
+    if (data_ != nullptr) LockedPool::instance().release(data_, capacity_);
+  }
 
   [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] bool empty() const { return size_ == 0; }

@@ -48,10 +48,15 @@ Outcome<Choice> challenge_choice(const keyclient_login& login, wire::Suite suite
 Outcome<Choice> kryptoknight_choice(const keyclient_login& login, wire::Suite suite) {
   if (login.transform != nullptr || login.nonce_bits != 0 || login.key_count != 0)
     return failed(KEYCLIENT_INVALID, "transform, nonce_bits and key_count are of the scheme challenge");
-  wire::KryptoknightStart choice;
-  choice.set_user(login.user);
-  choice.set_suite(suite);
-  choice.set_per_command(login.per_command != 0);
+  KryptoknightChoice choice;
+  choice.start.set_user(login.user);
+  choice.start.set_suite(suite);
+  choice.start.set_per_command(login.per_command != 0);
+  // A false server chooses the method by which it is easiest to guess what it is then told.
+  if (login.accept_weak_hashes == 0) {
+    choice.limits.methods = {"yescrypt",    "gost-yescrypt", "scrypt",   "bcrypt", "sha512crypt",
+                             "sha256crypt", "sha1crypt",     "md5crypt", "sunmd5"};
+  }
   return choice;
 }
 

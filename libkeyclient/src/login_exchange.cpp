@@ -2,12 +2,16 @@
 
 #include "core/crypto/random.h"
 #include "core/exchange/challenge.h"
+#include "core/exchange/kryptoknight_messages.h"
 
 namespace keyd::client {
 
 Failure unexpected_answer() { return {KEYCLIENT_INVALID, "keyd answered something else than was asked"}; }
 
 namespace {
+
+constexpr const char* kDeniedUnsent =
+    "denied: wrong user name or password, or not the server that knows its hash (the password was not sent)";
 
 // The answer to a step of an exchange; what refuses it is a failure.
 Outcome<ServerAnswer> ask(KeydLink& link, ByteView packet) {
@@ -48,9 +52,9 @@ Outcome<Established> run_challenge(KeydLink& link, const wire::ChallengeStart& c
   return Established{std::move(*channel), machine.session_id(), std::nullopt};
 }
 
-Outcome<Established> run_kryptoknight(KeydLink& link, const wire::KryptoknightStart& choice,
-                                      const Login& login, secret::SecretBuffer& password) {
-  exchange::KryptoknightClient machine(choice);
+Outcome<Established> run_kryptoknight(KeydLink& link, const KryptoknightChoice& choice, const Login& login,
+                                      secret::SecretBuffer& password) {
+  exchange::KryptoknightClient machine(choice.start, choice.limits);
   const auto start = machine.start(crypto::fill_random);
   if (!start) return std::unexpected(failure_of(start.error()));
   const auto reply = ask(link, *start);
@@ -60,8 +64,17 @@ Outcome<Established> run_kryptoknight(KeydLink& link, const wire::KryptoknightSt
     return std::unexpected(failure_of(taken.error()));
 
   if (auto given = provide(login, password); !given) return std::unexpected(given.error());
+  if (!exchange::is_possible_password(choice.start.suite(), password.reveal())) {
+    return failed(
+        KEYCLIENT_INVALID,
+        "a password for kryptoknight has 1 to 511 octets, none of them zero: crypt(3) would end at it");
+  }
   auto hash = exchange::hash_password(password.reveal(), machine.how());
-  if (!hash) return std::unexpected(failure_of(hash.error()));
+  if (!hash) {
+    // A setting that libcrypt does not take is the server's fault, or its guess.
+    if (hash.error().code == Code::kInvalid) return failed(KEYCLIENT_DENIED, kDeniedUnsent);
+    return std::unexpected(failure_of(hash.error()));
+  }
   if (auto opened = machine.open_session(std::move(*hash)); !opened) {
     // One and the same from here: a wrong password, a user that does not exist, a server that is none.
     return failed(
@@ -77,9 +90,9 @@ Outcome<Established> run_kryptoknight(KeydLink& link, const wire::KryptoknightSt
   auto channel = machine.finish(judged->packet, bytes_of(judged->message.finished()));
   if (!channel) return failed(KEYCLIENT_SERVER_UNPROVEN, channel.error().message());
   Established established{std::move(*channel), machine.session_id(), std::nullopt};
-  if (choice.per_command())
+  if (choice.start.per_command())
     established.command_keys.emplace(
-        CommandKeys{choice.suite(), machine.take_hash(), choice.server_name(), false});
+        CommandKeys{choice.start.suite(), machine.take_hash(), choice.start.server_name(), false});
   return established;
 }
 

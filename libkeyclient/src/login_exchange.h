@@ -17,8 +17,16 @@ namespace keyd::client {
 // Gives the password. Asked at most once a login, when the task is PENDING.
 using PasswordSource = std::function<Outcome<secret::SecretBuffer>()>;
 
+// Of the scheme kryptoknight: with the hashes that the client makes.
+struct KryptoknightChoice {
+  wire::KryptoknightStart start;
+  crypto::CryptLimits limits;
+  void set_server_name(const std::string& name) { start.set_server_name(name); }
+  void set_renews(const std::string& id) { start.set_renews(id); }
+};
+
 // Everything but the random octets, server_name and renews.
-using Choice = std::variant<wire::ChallengeStart, wire::KryptoknightStart>;
+using Choice = std::variant<wire::ChallengeStart, KryptoknightChoice>;
 
 struct Login {
   Choice choice;

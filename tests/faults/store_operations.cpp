@@ -106,7 +106,8 @@ constexpr StoreOperation kOperations[] = {
                           {.sealed_password = *seal_password(sealer, id, bytes_of("changed")),
                            .sealed_crypt = *seal_hash(sealer, id, modern_hash("changed")),
                            .sealed_md5 = *seal_hash(sealer, id, historic_hash('c')),
-                           .crypt_shape = shape_of(modern_hash("changed"))});
+                           .crypt_shape = shape_of(modern_hash("changed")),
+                           .md5_shape = "16"});
      }},
     {"take a hash away",
      [](UserStore& users, const StoreSealer& sealer) {

@@ -142,9 +142,11 @@ void write_and_read(Script script) {
   }
   (void)store.credentials(name);
   std::uint64_t shaped = 0;
-  const auto shapes = store.crypt_shapes();
-  if (shapes)
-    for (const daemon::CryptShape& each : *shapes) shaped += each.users;
+  const auto shapes = store.shapes();
+  if (shapes) {
+    for (const daemon::ShapeCount& each : shapes->crypt) shaped += each.users;
+    for (const daemon::ShapeCount& each : shapes->md5) (void)daemon::salt_size_of(each.shape);
+  }
   must(shaped <= 2);
   const auto sealed = store.credential(id, credential);
   if (sealed && *sealed) must(!daemon::unseal_credential(*database.store.sealer, id, credential, **sealed));

@@ -22,7 +22,7 @@ using namespace keyd;
 struct Options {
   std::string runtime_dir, user, scheme = "challenge", suite = "modern", transform;
   std::uint32_t nonce_bits = 0, key_count = 0;
-  bool per_command = false;
+  bool per_command = false, accept_weak_hashes = false;
   int password_fd = -1;
   std::vector<std::string> credentials, command;
   std::string prompt_failure;  // why there was no password
@@ -80,6 +80,8 @@ void parse(int argc, char** argv, Options& options) {
   app.add_flag(
       "--per-command", options.per_command,
       "kryptoknight: new keys for each request; CMD cannot take the\nsession over, it keeps the record alone");
+  app.add_flag("--accept-weak-hashes", options.accept_weak_hashes,
+               "kryptoknight: hash by descrypt, bigcrypt, bsdicrypt and NT too");
   app.add_option("--transform", options.transform,
                  "challenge, of the historic suite: hmac-md5, md5, keyed-md5-rfc1828\n(default: hmac-md5)")
       ->option_text("NAME");
@@ -124,6 +126,7 @@ keyclient_status authenticate(keyclient_t* client, Options& options) {
   login.nonce_bits = options.nonce_bits;
   login.key_count = options.key_count;
   login.per_command = options.per_command ? 1 : 0;
+  login.accept_weak_hashes = options.accept_weak_hashes ? 1 : 0;
   login.password_callback = give_password;
   login.password_context = &options;
   return keyclient_authenticate(client, &login);

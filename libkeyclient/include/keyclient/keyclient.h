@@ -107,6 +107,9 @@ typedef struct keyclient_login {
   /* kryptoknight: not 0 for new keys, from the stored hash, for each request; costs a round trip more each, and
    * such a session is not handed over at an exec. */
   int per_command;
+  /* kryptoknight: not 0 to hash by the methods too that look at few characters or are as good as none (descrypt,
+   * bigcrypt, bsdicrypt, NT). */
+  int accept_weak_hashes;
 } keyclient_login;
 
 /* Runs the exchange. On a handle that has a session it renews it: the old one stands until the new one is

@@ -167,7 +167,8 @@ TEST_F(UserHashes, AChangeHoldsForTheVersionThatItWasThoughtOfAndNoOther) {
   const UserSecrets secrets{.sealed_password = *seal_password(sealer(), before.id, bytes_of("clear")),
                             .sealed_crypt = {},
                             .sealed_md5 = {},
-                            .crypt_shape = {}};
+                            .crypt_shape = {},
+                            .md5_shape = {}};
   for (const std::uint64_t version : {before.version - 1, before.version + 1}) {
     EXPECT_EQ(renew(version).error().code, Code::kConflict);
     EXPECT_EQ(users().set_secrets(before.id, version, secrets).error().code, Code::kConflict);
@@ -207,7 +208,8 @@ TEST_F(UserHashes, AChangeOfPasswordReplacesThemAllAndTheSchemesWithThem) {
   const UserSecrets secrets{.sealed_password = *seal_password(sealer(), before.id, bytes_of("clear")),
                             .sealed_crypt = {},
                             .sealed_md5 = {},
-                            .crypt_shape = {}};
+                            .crypt_shape = {},
+                            .md5_shape = {}};
   ASSERT_TRUE(users().set_secrets(before.id, before.version, secrets));
   const StoredUser after = found("alice");
   EXPECT_EQ(after.schemes, scheme_bit(table::Scheme::kChallenge)) << "no secret, no scheme";
@@ -215,7 +217,7 @@ TEST_F(UserHashes, AChangeOfPasswordReplacesThemAllAndTheSchemesWithThem) {
   EXPECT_TRUE(after.sealed_md5.empty());
   EXPECT_EQ(after.crypt_shape, "");
   EXPECT_GT(after.password_changed, before.password_changed);
-  EXPECT_TRUE(users().crypt_shapes().value().empty());
+  EXPECT_TRUE(users().shapes().value().crypt.empty());
   // A hash that is not there is not renewed: that would give a scheme.
   EXPECT_EQ(users()
                 .replace_hash(after.id, after.version, wire::SUITE_MODERN, sealed(modern()), "$6$ 8 $")
@@ -229,7 +231,7 @@ TEST_F(UserHashes, OfARemovedUserAreGoneAlsoForOneByTheSameName) {
   ASSERT_TRUE(users().add(user("alice", 'a')));
   const StoredUser first = found("alice");
   ASSERT_TRUE(users().remove("alice"));
-  EXPECT_TRUE(users().crypt_shapes().value().empty());
+  EXPECT_TRUE(users().shapes().value().crypt.empty());
   StoredUser second = user("alice", 'b');
   ASSERT_TRUE(users().add(second));
   // Somebody who was at it when the first went.
@@ -247,13 +249,13 @@ TEST_F(UserHashes, AreCountedByTheirShape) {
   StoredUser other = user("d", 'd');
   other.crypt_shape = "$y$j9T$ 22 $";
   ASSERT_TRUE(users().add(other));
-  const auto shapes = users().crypt_shapes();
+  const auto shapes = users().shapes();
   ASSERT_TRUE(shapes);
-  ASSERT_EQ(shapes->size(), 2u);
-  EXPECT_EQ((*shapes)[0].shape, "$6$ 8 $");
-  EXPECT_EQ((*shapes)[0].users, 3u);
-  EXPECT_EQ((*shapes)[1].shape, "$y$j9T$ 22 $");
-  EXPECT_EQ((*shapes)[1].users, 1u);
+  ASSERT_EQ(shapes->crypt.size(), 2u);
+  EXPECT_EQ(shapes->crypt[0].shape, "$6$ 8 $");
+  EXPECT_EQ(shapes->crypt[0].users, 3u);
+  EXPECT_EQ(shapes->crypt[1].shape, "$y$j9T$ 22 $");
+  EXPECT_EQ(shapes->crypt[1].users, 1u);
 }
 
 TEST_F(UserHashes, LeaveNoTraceInTheFilesWhenTheyAreReplaced) {
