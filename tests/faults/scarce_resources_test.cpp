@@ -83,7 +83,9 @@ class ScarceResources : public ::testing::Test {
       const std::size_t log = keyd_.log().size();
       if (!keyd_.start()) {
         const std::string said = keyd_.log().substr(log);
-        EXPECT_TRUE(keyd_.exit_code() == 1 || said.find("error while loading") != std::string::npos)
+        // Or it was not even begun: the loader, or a library's own initialization, had too little.
+        EXPECT_TRUE(keyd_.exit_code() == 1 || said.find("error while loading") != std::string::npos ||
+                    said == "terminate called without an active exception\n")
             << "it ended with " << keyd_.exit_code() << ": " << said;
         EXPECT_FALSE(said.empty());
         continue;
