@@ -32,8 +32,12 @@ class StoreThread {
   template <typename Job, typename Done>
   void post(AccountId account, Job job, Done done) {
     enqueue(account, [this, job = std::move(job), done = std::move(done)]() mutable {
-      boost::asio::post(loop_, [result = run_job(job), job = std::move(job),
-                                done = std::move(done)]() mutable { done(std::move(result)); });
+      // What `job` holds goes on the loop too, behind `done`.
+      boost::asio::post(loop_,
+                        [result = run_job(job), job = std::move(job), done = std::move(done)]() mutable {
+                          done(std::move(result));
+                          (void)&job;
+                        });
     });
   }
 

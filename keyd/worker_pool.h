@@ -30,6 +30,7 @@ class WorkerPool {
       // What `work` holds goes on the loop too, behind `done`: its destructors may be the loop's business.
       boost::asio::post(loop_, [result = work(), work = std::move(work), done = std::move(done)]() mutable {
         done(std::move(result));
+        (void)&work;
       });
     });
   }
