@@ -20,7 +20,16 @@ const EVP_MD* algorithm(Hash hash) {
   static const EVP_MD* const md5 = EVP_MD_fetch(nullptr, "MD5", nullptr);
   static const EVP_MD* const sha1 = EVP_MD_fetch(nullptr, "SHA1", nullptr);
   static const EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-  const EVP_MD* const found = hash == Hash::kMd5 ? md5 : hash == Hash::kSha1 ? sha1 : sha256;
+  static const EVP_MD* const sha384 = EVP_MD_fetch(nullptr, "SHA384", nullptr);
+  static const EVP_MD* const sha512 = EVP_MD_fetch(nullptr, "SHA512", nullptr);
+  const EVP_MD* found = nullptr;
+  switch (hash) {
+    case Hash::kMd5: found = md5; break;
+    case Hash::kSha1: found = sha1; break;
+    case Hash::kSha256: found = sha256; break;
+    case Hash::kSha384: found = sha384; break;
+    case Hash::kSha512: found = sha512; break;
+  }
   require(found != nullptr);
   return found;
 }
@@ -78,7 +87,7 @@ void hmac_sha256(std::array<std::uint8_t, kBlock>& pad, std::initializer_list<By
 }  // namespace
 
 void hmac(Hash hash, ByteView key, std::initializer_list<ByteView> parts, MutableByteView out) {
-  require(out.size() == size_of(hash));
+  require(out.size() == size_of(hash) && hash != Hash::kSha384 && hash != Hash::kSha512);
   thread_local const DigestContext context(EVP_MD_CTX_new());
   std::array<std::uint8_t, kBlock> pad{};
   if (key.size() > kBlock) {
