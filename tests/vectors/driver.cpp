@@ -24,9 +24,20 @@ struct Family {
 
 constexpr Family kFamilies[] = {
     {"des_facts", des_facts},
+    {"eap_packets", eap_packets},
     {"hash_facts", hash_facts},
+    {"rfc5054_appendix_b", rfc5054_appendix_b},
     {"s0_keys", s0_keys},
     {"s1_secrethash", s1_secrethash},
+    {"sha_interleave", sha_interleave},
+    {"srp3_sessions", srp3_sessions},
+    {"srp3_stanford_peer", srp3_stanford_peer},
+    {"srp6a_sessions", srp6a_sessions},
+    {"srp_group_acceptance", srp_group_acceptance},
+    {"srp_groups", srp_groups},
+    {"srp_hostile_values", srp_hostile_values},
+    {"srp_verifiers", srp_verifiers},
+    {"tls10_prf", tls10_prf},
 };
 
 const Family* find(std::string_view name) {

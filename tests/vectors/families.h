@@ -20,9 +20,20 @@ class CaseFailed : public std::runtime_error {
 // The case's fields as the results have them. `test` is one whole case: {"id": …, "in": …} or {"id": …,
 // "hex": …}. Throws CaseFailed, or nlohmann's own exceptions for a field that is missing or of another type.
 Json des_facts(const Json& test);
+Json eap_packets(const Json& test);
 Json hash_facts(const Json& test);
+Json rfc5054_appendix_b(const Json& test);
 Json s0_keys(const Json& test);
 Json s1_secrethash(const Json& test);
+Json sha_interleave(const Json& test);
+Json srp3_sessions(const Json& test);
+Json srp3_stanford_peer(const Json& test);
+Json srp6a_sessions(const Json& test);
+Json srp_group_acceptance(const Json& test);
+Json srp_groups(const Json& test);
+Json srp_hostile_values(const Json& test);
+Json srp_verifiers(const Json& test);
+Json tls10_prf(const Json& test);
 
 // An input field of octets in hexadecimal.
 inline Bytes octets(const Json& in, const char* field) {
