@@ -9,6 +9,7 @@
 #include "core/wire/message_codec.h"
 #include "tests/fuzz/corpus_of_kryptoknight.h"
 #include "tests/fuzz/corpus_of_scripts.h"
+#include "tests/fuzz/corpus_of_srp.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/scene.h"
 
@@ -235,5 +236,6 @@ int main(int argc, char** argv) {
   save_texts();
   save_script_seeds(save);
   save_kryptoknight_seeds(save);
+  save_srp_seeds(save);
   return 0;
 }

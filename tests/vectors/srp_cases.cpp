@@ -109,7 +109,12 @@ Json sha_interleave(const Json& test) {
 
 Json srp_hostile_values(const Json& test) {
   const Json& in = test.at("in");
-  return verdict(exchange::public_value(group_of(in), octets(in, "value")).has_value());
+  const SrpGroup group = group_of(in);
+  const auto value = exchange::public_value(group, octets(in, "value"));
+  if (!value || !in.at("role").get<std::string>().starts_with("client")) return verdict(value.has_value());
+  // A client has u as soon as it has B.
+  const SrpRules rules = in.at("scheme") == "srp3" ? SrpRules::srp3() : SrpRules::srp6a();
+  return verdict(exchange::u_of(rules, group, group.generator(), *value).has_value());
 }
 
 Json srp_group_acceptance(const Json& test) {
