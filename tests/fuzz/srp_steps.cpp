@@ -3,8 +3,8 @@
 // exactly what an honest client with the right password said up to its Finished, and the client is established only
 // when it took exactly what that server said.
 //
-// In a group of 62 bits, so that an input takes microseconds; what is under test is the order and the binding, not the
-// size.
+// In a group of 62 bits, so that an input takes no more than a millisecond; what is under test is the order and the
+// binding, not the size.
 #include <algorithm>
 #include <array>
 #include <optional>
