@@ -187,7 +187,7 @@ Result<Bytes> SrpClient::take_challenge(ByteView packet, const wire::SrpPacket& 
   derivation_ = body->derivation;
   pair_ = std::move(*pair);
   transcript_.server_said(packet);
-  auto octets = respond(SrpSubtype::kKey, pair_->power);
+  auto octets = respond(SrpSubtype::kKey, pair_->power.reveal());
   if (!octets) return failed(octets.error());
   state_ = State::kChallenged;
   return octets;
@@ -200,7 +200,7 @@ Result<void> SrpClient::take_key(ByteView packet, const wire::SrpPacket& key) {
   if (!message) return failed(message.error());
   auto B = public_value(pair_->group, message->body);
   if (!B) return failed(B.error());
-  auto u = u_of(rules_of(start_), pair_->group, crypto::Number::of(pair_->power), *B);
+  auto u = u_of(rules_of(start_), pair_->group, crypto::Number::of(pair_->power.reveal()), *B);
   if (!u) return failed(u.error());
   B_ = std::move(*B);
   u_ = std::move(*u);
@@ -215,7 +215,7 @@ Result<Bytes> SrpClient::prove(ByteView password) {
   if (!x) return failed(x.error());
   const crypto::Number S = client_S(rules_of(start_), *pair_, crypto::Number::of(x->reveal()), *B_, *u_);
   Proven proven = prove_from(start_, pair_->group, salt_, challenge_identifier_,
-                             crypto::Number::of(pair_->power), *B_, S);
+                             crypto::Number::of(pair_->power.reveal()), *B_, S);
   pair_.reset();
   K_ = std::move(proven.K);
   M2_ = std::move(proven.proofs.M2);

@@ -35,7 +35,7 @@ Result<EphemeralPair> draw_ephemeral(const SrpGroup& group, const RandomSource& 
 }
 
 EphemeralPair ephemeral_of(const SrpGroup& group, secret::SecretBuffer exponent) {
-  Bytes power = group.modulus().power(group.generator(), Number::of(exponent.reveal())).public_octets();
+  auto power = group.modulus().power(group.generator(), Number::of(exponent.reveal())).secret_octets();
   return {group, std::move(exponent), std::move(power)};
 }
 
@@ -70,7 +70,7 @@ Result<Number> u_of(const SrpRules& rules, const SrpGroup& group, const Number& 
 
 Result<Number> B_of(const SrpRules& rules, const EphemeralPair& pair, const Number& v) {
   const crypto::Modulus& N = pair.group.modulus();
-  Number B = N.add(N.multiply(k_of(rules, pair.group), v), Number::of(pair.power));
+  Number B = N.add(N.multiply(k_of(rules, pair.group), v), Number::of(pair.power.reveal()));
   if (B.is_zero()) return fail(Code::kRefused, "B is 0");
   return B;
 }

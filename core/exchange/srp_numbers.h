@@ -56,13 +56,14 @@ struct SrpRules {
 struct EphemeralPair {
   SrpGroup group;
   secret::SecretBuffer exponent;
-  Bytes power;  // without leading zeros; b's is a secret too: v follows from it and B
+  secret::SecretBuffer power;  // without leading zeros. g^b is a secret: v follows from it and B
 };
 
 // Fresh, from octets for keys: 256 bits, 384 in groups above 4096 bits; the highest bit is set. kBroken: no random
 // octets. It is a full exponentiation: a server may make some ahead.
 [[nodiscard]] Result<EphemeralPair> draw_ephemeral(const SrpGroup& group, const RandomSource& random);
-// From an exponent that is given (big-endian).
+// From an exponent that is given (big-endian). A pair takes 64 octets of locked memory, and as many as N has (in blocks of
+// a power of two).
 [[nodiscard]] EphemeralPair ephemeral_of(const SrpGroup& group, secret::SecretBuffer exponent);
 
 // A or B as a peer sent it: at most as many octets as N, below N and not 0. kInvalid otherwise (RFC 2945 section 3,

@@ -90,6 +90,10 @@ class SrpConversation {
     }
     must(knows_password_);
     for (std::size_t i = 0; i < 6; ++i) must(took_[i] == said_[i]);
+    // The envelope of the last one may be written in more than one way around the same Finished.
+    wire::SrpClientPacket honest;
+    must(honest.ParseFromArray(said_[6].data(), static_cast<int>(said_[6].size())));
+    must(honest.srp().finished() == packet.srp().finished());
     auto confirmation = server_.confirm();
     must(confirmation.has_value());
     (void)server_.take_channel();

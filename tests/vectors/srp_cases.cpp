@@ -43,7 +43,7 @@ Json session(const SrpRules& rules, const Json& in, ByteView extra) {
   const auto a = exchange::ephemeral_of(group, secret::SecretBuffer::copy_of(octets(in, "a")));
   const auto b = exchange::ephemeral_of(group, secret::SecretBuffer::copy_of(octets(in, "b")));
   const Number v_number = Number::of(v.reveal());
-  const Number A = value_of(exchange::public_value(group, a.power));
+  const Number A = value_of(exchange::public_value(group, a.power.reveal()));
   const Number B = value_of(exchange::B_of(rules, b, v_number));
   const Number u = value_of(exchange::u_of(rules, group, A, B));
   const Number S = exchange::client_S(rules, a, Number::of(x.reveal()), B, u);
