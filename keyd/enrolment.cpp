@@ -15,7 +15,9 @@ namespace {
 constexpr std::pair<SchemeSet, std::string_view> kSchemes[] = {
     {scheme_bit(table::Scheme::kChallenge), "challenge"},
     {scheme_bit(table::Scheme::kKryptoknight), "kryptoknight"},
+    {scheme_bit(table::Scheme::kSrp), "srp"},
 };
+constexpr std::size_t kSaltSize = 16;  // octets of a new verifier's
 
 // A change of password wins over whatever else changes the record, but does not try for ever.
 constexpr int kAttempts = 8;
@@ -38,6 +40,28 @@ Result<void> add_hash(const StoreSealer& sealer, const Enrolled& user, ByteView 
   return {};
 }
 
+// Seed 002, steps 302 and 316: the verifier by a fresh salt.
+Result<void> add_verifier(const StoreSealer& sealer, const Enrolled& user, ByteView password, unsigned group_bits,
+                          wire::Suite suite, UserSecrets& into) {
+  auto group = exchange::SrpGroup::listed(group_bits);
+  if (!group) return std::unexpected(group.error());
+  exchange::SrpVerifier verifier{std::move(*group), Bytes(kSaltSize), {}, {}};
+  if (suite == wire::SUITE_MODERN) verifier.derivation = exchange::kDefaultDerivation;
+  if (!crypto::fill_random(verifier.salt)) return fail(Code::kBroken, "no random numbers");
+  const auto x = exchange::derive_x(verifier.derivation, bytes_of(user.name), password, verifier.salt);
+  if (!x) return std::unexpected(x.error());
+  verifier.v = exchange::verifier_of(verifier.group, x->reveal());
+  auto sealed = seal_verifier(sealer, user.user_id, suite, verifier);
+  if (!sealed) return std::unexpected(sealed.error());
+  if (suite == wire::SUITE_MODERN) {
+    into.sealed_verifier = std::move(*sealed);
+    into.verifier_shape = verifier_shape_of(verifier);
+  } else {
+    into.sealed_historic_verifier = std::move(*sealed);
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> check_password(ByteView password, SchemeSet schemes) {
@@ -53,7 +77,7 @@ Result<void> check_password(ByteView password, SchemeSet schemes) {
 }
 
 Result<UserSecrets> make_secrets(const StoreSealer& sealer, const Enrolled& user, ByteView password,
-                                 const exchange::Resalting& resalting) {
+                                 const Derivations& how) {
   if (auto fine = check_password(password, user.schemes); !fine) return std::unexpected(fine.error());
   UserSecrets secrets;
   if (has(user.schemes, table::Scheme::kChallenge)) {
@@ -61,12 +85,17 @@ Result<UserSecrets> make_secrets(const StoreSealer& sealer, const Enrolled& user
     if (!sealed) return std::unexpected(sealed.error());
     secrets.sealed_password = std::move(*sealed);
   }
-  if (!has(user.schemes, table::Scheme::kKryptoknight)) return secrets;
-  if (auto added = add_hash(sealer, user, password, resalting, wire::SUITE_MODERN, secrets); !added)
-    return std::unexpected(added.error());
-  if (!user.allow_historic) return secrets;
-  if (auto added = add_hash(sealer, user, password, resalting, wire::SUITE_HISTORIC, secrets); !added)
-    return std::unexpected(added.error());
+  for (const wire::Suite suite : {wire::SUITE_MODERN, wire::SUITE_HISTORIC}) {
+    if (suite == wire::SUITE_HISTORIC && !user.allow_historic) break;
+    if (has(user.schemes, table::Scheme::kKryptoknight)) {
+      if (auto added = add_hash(sealer, user, password, how.resalting, suite, secrets); !added)
+        return std::unexpected(added.error());
+    }
+    if (has(user.schemes, table::Scheme::kSrp)) {
+      if (auto added = add_verifier(sealer, user, password, how.group_bits, suite, secrets); !added)
+        return std::unexpected(added.error());
+    }
+  }
   return secrets;
 }
 

@@ -11,8 +11,15 @@ namespace keyd::daemon {
 
 struct Enrolled {
   std::string user_id;
+  std::string name;  // a part of what `srp` derives
   SchemeSet schemes = 0;
   bool allow_historic = false;
+};
+
+// How new hashes and verifiers are made.
+struct Derivations {
+  exchange::Resalting resalting;
+  unsigned group_bits = exchange::kDefaultGroupBits;
 };
 
 // Whether a password will do for these schemes: 1 to wire::kMaxPassword octets; for `kryptoknight` at most
@@ -21,7 +28,7 @@ struct Enrolled {
 
 // As slow as the methods of hashing are: for a worker thread. kInvalid as above; kExhausted: no memory.
 [[nodiscard]] Result<UserSecrets> make_secrets(const StoreSealer& sealer, const Enrolled& user,
-                                               ByteView password, const exchange::Resalting& resalting);
+                                               ByteView password, const Derivations& how);
 
 // A change of password: the secrets replace whatever the user has now, also a new salt that came while they were made.
 // kConflict: the user is not the one any more that they were made for; kNotFound: there is none.

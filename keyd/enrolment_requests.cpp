@@ -56,6 +56,9 @@ StoredUser new_user(std::string name, const Enrolled& enrolled, UserSecrets secr
   user.crypt_shape = std::move(secrets.crypt_shape);
   user.sealed_md5 = std::move(secrets.sealed_md5);
   user.md5_shape = std::move(secrets.md5_shape);
+  user.sealed_verifier = std::move(secrets.sealed_verifier);
+  user.verifier_shape = std::move(secrets.verifier_shape);
+  user.sealed_historic_verifier = std::move(secrets.sealed_historic_verifier);
   return user;
 }
 
@@ -65,11 +68,11 @@ void make_secrets_aside(Server& server, Connection& connection, Enrolled user, s
                         Then then) {
   server.workers().post(
       connection.account(),
-      [user = std::move(user), password = std::move(password), resalting = server.config().resalting(),
+      [user = std::move(user), password = std::move(password), how = server.config().derivations(),
        &sealer = server.sealer()]() mutable -> Result<UserSecrets> {
         const secret::SecretBuffer used_here = std::move(password);
         try {
-          return make_secrets(sealer, user, used_here.reveal(), resalting);
+          return make_secrets(sealer, user, used_here.reveal(), how);
         } catch (const std::bad_alloc& e) {
           return fail(Code::kExhausted, std::string("hashing a password: ") + e.what());
         }
@@ -88,7 +91,7 @@ void handle_user_add(Server& server, Connection& connection, const wire::AdminRe
   if (auto fine = check_password(password.reveal(), *schemes); !fine) return refuse(connection, fine.error());
   auto id = new_user_id();
   if (!id) return refuse(connection, id.error());
-  const Enrolled enrolled{std::move(*id), *schemes, wanted.allow_historic()};
+  const Enrolled enrolled{std::move(*id), wanted.name(), *schemes, wanted.allow_historic()};
   make_secrets_aside(server, connection, enrolled, std::move(password),
                      [&server, self = connection.shared_from_this(), enrolled,
                       name = wanted.name()](Result<UserSecrets> secrets) {
@@ -122,7 +125,7 @@ void handle_user_passwd(Server& server, Connection& connection, const wire::Admi
        password = std::move(password)](const Result<std::optional<StoredUser>>& user) mutable {
         if (!user) return give({}, std::unexpected(user.error()));
         if (!*user) return give({}, fail(Code::kNotFound, no_user(name)));
-        const Enrolled enrolled{(*user)->id, (*user)->schemes, (*user)->allow_historic};
+        const Enrolled enrolled{(*user)->id, name, (*user)->schemes, (*user)->allow_historic};
         make_secrets_aside(server, *self, enrolled, std::move(password),
                            [give, enrolled](const Result<UserSecrets>& secrets) { give(enrolled, secrets); });
       });
@@ -137,7 +140,7 @@ void handle_user_import(Server& server, Connection& connection, const wire::Admi
                   "the password's last change is no time before the year 10000");
   auto id = new_user_id();
   if (!id) return refuse(connection, id.error());
-  const Enrolled enrolled{std::move(*id), scheme_bit(table::Scheme::kKryptoknight), false};
+  const Enrolled enrolled{std::move(*id), wanted.name(), scheme_bit(table::Scheme::kKryptoknight), false};
   auto secrets = adopt_crypt_string(server.sealer(), enrolled.user_id, std::move(crypt_string));
   if (!secrets) return refuse(connection, secrets.error());
   StoredUser user = new_user(wanted.name(), enrolled, std::move(*secrets), wanted.password_changed());

@@ -21,7 +21,7 @@ constexpr const char* kKey = "store.key";
 constexpr const char* kNewKey = "store.key.new";
 constexpr const char* kKeyCredential = "keyd-store-key";
 constexpr int kApplicationId = 0x6b657964;  // "keyd": SQLite's own place for it
-constexpr int kSchemaVersion = 3;
+constexpr int kSchemaVersion = 4;
 constexpr off_t kPageSize = 4096;
 constexpr std::string_view kKeyCheck = "this value opens under the right store key";
 
@@ -71,6 +71,17 @@ constexpr const char* kHashesSchema = R"(
   CREATE INDEX hashes_by_shape ON hashes (suite, shape);
 )";
 
+// Since version 4. As above.
+constexpr const char* kVerifiersSchema = R"(
+  CREATE TABLE verifiers (
+    user_id BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    suite INTEGER NOT NULL CHECK (suite BETWEEN 1 AND 2),
+    shape TEXT NOT NULL,
+    sealed BLOB NOT NULL CHECK (length(sealed) > 0),
+    PRIMARY KEY (user_id, suite)
+  ) STRICT, WITHOUT ROWID;
+)";
+
 Error damaged() {
   return {Code::kBroken,
           fmt::format("{} is damaged; restore it from a backup (it was left as it is)", kDatabase)};
@@ -101,7 +112,7 @@ Result<void> SqliteUserStore::configure() {
 Result<void> SqliteUserStore::create_schema(const Bytes& check) {
   Transaction transaction(*this);
   if (auto begun = transaction.begin(); !begun) return begun;
-  for (const char* schema : {kSchema, kTriesSchema, kHashesSchema})
+  for (const char* schema : {kSchema, kTriesSchema, kHashesSchema, kVerifiersSchema})
     if (auto made = execute(schema); !made) return made;
   if (auto marked = execute(
           fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {};", kApplicationId, kSchemaVersion)
@@ -121,7 +132,10 @@ Result<void> SqliteUserStore::migrate(int from) {
     if (from < 2) {
       if (auto made = execute(kTriesSchema); !made) return made;
     }
-    if (auto made = execute(kHashesSchema); !made) return made;
+    if (from < 3) {
+      if (auto made = execute(kHashesSchema); !made) return made;
+    }
+    if (auto made = execute(kVerifiersSchema); !made) return made;
     return execute(fmt::format("PRAGMA user_version = {};", kSchemaVersion).c_str());
   });
 }

@@ -11,13 +11,15 @@
 namespace keyd::daemon {
 namespace {
 
-// 1 and 2 are the numbers of wire::Suite: a hash of the modern one, and of the historic.
+// 1 and 2 are the numbers of wire::Suite: a hash, or verifier, of the modern one, and of the historic.
 constexpr const char* kUserColumns =
     "SELECT users.name, id, state, schemes, allow_historic, created, password_changed, sealed_password,"
     " (SELECT count(*) FROM credentials WHERE user_id = users.id), version,"
-    " modern.sealed, modern.shape, historic.sealed, historic.shape FROM users"
+    " modern.sealed, modern.shape, historic.sealed, historic.shape, srp.sealed, srp.shape, srp3.sealed FROM users"
     " LEFT JOIN hashes AS modern ON modern.user_id = users.id AND modern.suite = 1"
-    " LEFT JOIN hashes AS historic ON historic.user_id = users.id AND historic.suite = 2 ";
+    " LEFT JOIN hashes AS historic ON historic.user_id = users.id AND historic.suite = 2"
+    " LEFT JOIN verifiers AS srp ON srp.user_id = users.id AND srp.suite = 1"
+    " LEFT JOIN verifiers AS srp3 ON srp3.user_id = users.id AND srp3.suite = 2 ";
 static_assert(wire::SUITE_MODERN == 1 && wire::SUITE_HISTORIC == 2);
 
 std::int64_t seconds_now() { return static_cast<std::int64_t>(::time(nullptr)); }
@@ -114,6 +116,9 @@ StoredUser user_from(const Row& row) {
   user.crypt_shape = row.text(11);
   user.sealed_md5 = row.blob(12);
   user.md5_shape = row.text(13);
+  user.sealed_verifier = row.blob(14);
+  user.verifier_shape = row.text(15);
+  user.sealed_historic_verifier = row.blob(16);
   return user;
 }
 
@@ -168,9 +173,14 @@ Result<void> SqliteUserStore::add(const StoredUser& user) {
         return fail(Code::kRefused, "user \"" + escape(user.name) + "\" is enrolled already");
       return failure("add the user");
     }
-    if (auto put = put_hash(user.id, wire::SUITE_MODERN, user.sealed_crypt, user.crypt_shape); !put)
-      return put;
-    return put_hash(user.id, wire::SUITE_HISTORIC, user.sealed_md5, user.md5_shape);
+    return put_derived(user.id, {.sealed_password = {},
+                                 .sealed_crypt = user.sealed_crypt,
+                                 .sealed_md5 = user.sealed_md5,
+                                 .sealed_verifier = user.sealed_verifier,
+                                 .sealed_historic_verifier = user.sealed_historic_verifier,
+                                 .crypt_shape = user.crypt_shape,
+                                 .md5_shape = user.md5_shape,
+                                 .verifier_shape = user.verifier_shape});
   });
 }
 
@@ -193,16 +203,30 @@ Result<SchemeSet> SqliteUserStore::schemes_at(const std::string& user_id, std::u
   return static_cast<SchemeSet>(select.number(0));
 }
 
-Result<void> SqliteUserStore::put_hash(const std::string& user_id, wire::Suite suite, const Bytes& sealed,
-                                       const std::string& shape) {
-  SqliteStatement put(
-      db_.get(), sealed.empty() ? "DELETE FROM hashes WHERE user_id = ? AND suite = ?"
-                                : "INSERT INTO hashes (user_id, suite, sealed, shape) VALUES (?, ?, ?, ?)"
-                                  " ON CONFLICT (user_id, suite) DO UPDATE SET sealed = excluded.sealed,"
-                                  " shape = excluded.shape");
-  put.bind_blob(bytes_of(user_id)).bind(std::int64_t{suite});
-  if (!sealed.empty()) put.bind_blob(sealed).bind(shape);
-  if (put.step() != SqliteStatement::Step::kDone) return failure("store a hash");
+Result<void> SqliteUserStore::put_derived(const std::string& user_id, const UserSecrets& secrets) {
+  struct Row {
+    const char* table;
+    wire::Suite suite;
+    const Bytes& sealed;
+    std::string_view shape;
+  };
+  const Row kRows[] = {{"hashes", wire::SUITE_MODERN, secrets.sealed_crypt, secrets.crypt_shape},
+                       {"hashes", wire::SUITE_HISTORIC, secrets.sealed_md5, secrets.md5_shape},
+                       {"verifiers", wire::SUITE_MODERN, secrets.sealed_verifier, secrets.verifier_shape},
+                       {"verifiers", wire::SUITE_HISTORIC, secrets.sealed_historic_verifier, {}}};
+  for (const Row& row : kRows) {
+    const std::string sql =
+        row.sealed.empty() ? fmt::format("DELETE FROM {} WHERE user_id = ? AND suite = ?", row.table)
+                           : fmt::format("INSERT INTO {} (user_id, suite, sealed, shape) VALUES (?, ?, ?, ?)"
+                                         " ON CONFLICT (user_id, suite) DO UPDATE SET sealed = excluded.sealed,"
+                                         " shape = excluded.shape",
+                                         row.table);
+    SqliteStatement put(db_.get(), sql.c_str());
+    const std::string shape(row.shape);
+    put.bind_blob(bytes_of(user_id)).bind(std::int64_t{row.suite});
+    if (!row.sealed.empty()) put.bind_blob(row.sealed).bind(shape);
+    if (put.step() != SqliteStatement::Step::kDone) return failure("store what was made of a password");
+  }
   return {};
 }
 
@@ -217,9 +241,7 @@ Result<void> SqliteUserStore::set_secrets(const std::string& user_id, std::uint6
     update.bind_blob(secrets.sealed_password).bind(seconds_now());
     update.bind(std::int64_t{schemes_of(secrets, *schemes)}).bind_blob(bytes_of(user_id));
     if (update.step() != SqliteStatement::Step::kDone) return failure("change a password");
-    if (auto put = put_hash(user_id, wire::SUITE_MODERN, secrets.sealed_crypt, secrets.crypt_shape); !put)
-      return put;
-    return put_hash(user_id, wire::SUITE_HISTORIC, secrets.sealed_md5, secrets.md5_shape);
+    return put_derived(user_id, secrets);
   });
 }
 
@@ -237,24 +259,27 @@ Result<void> SqliteUserStore::replace_hash(const std::string& user_id, std::uint
   });
 }
 
-Result<std::vector<ShapeCount>> SqliteUserStore::shapes_of(wire::Suite suite) {
-  SqliteStatement select(db_.get(),
-                         "SELECT shape, count(*) FROM hashes WHERE suite = ? GROUP BY shape ORDER BY shape");
+Result<std::vector<ShapeCount>> SqliteUserStore::shapes_in(const char* table, wire::Suite suite) {
+  SqliteStatement select(
+      db_.get(),
+      fmt::format("SELECT shape, count(*) FROM {} WHERE suite = ? AND shape != '' GROUP BY shape ORDER BY shape", table)
+          .c_str());
   select.bind(std::int64_t{suite});
   std::vector<ShapeCount> shapes;
   for (;;) {
     const auto step = select.step();
     if (step == SqliteStatement::Step::kDone) return shapes;
-    if (step == SqliteStatement::Step::kFailed) return failure("count the users' hashes");
+    if (step == SqliteStatement::Step::kFailed) return failure("count the users' secrets");
     shapes.push_back({select.text(0), static_cast<std::uint64_t>(select.number(1))});
   }
 }
 
 Result<UserStore::Shapes> SqliteUserStore::shapes() {
-  auto crypt = shapes_of(wire::SUITE_MODERN), md5 = shapes_of(wire::SUITE_HISTORIC);
-  if (!crypt) return std::unexpected(crypt.error());
-  if (!md5) return std::unexpected(md5.error());
-  return Shapes{std::move(*crypt), std::move(*md5)};
+  auto crypt = shapes_in("hashes", wire::SUITE_MODERN), md5 = shapes_in("hashes", wire::SUITE_HISTORIC),
+       verifier = shapes_in("verifiers", wire::SUITE_MODERN);
+  for (const auto* each : {&crypt, &md5, &verifier})
+    if (!*each) return std::unexpected(each->error());
+  return Shapes{std::move(*crypt), std::move(*md5), std::move(*verifier)};
 }
 
 Result<void> SqliteUserStore::set_state(const std::string& name, UserState state) {

@@ -103,9 +103,9 @@ class SqliteUserStore final : public UserStore {
   // Inside a change: the schemes of the user with this id, if the record is still of `version`. kNotFound, kConflict.
   [[nodiscard]] Result<SchemeSet> schemes_at(const std::string& user_id, std::uint64_t version);
   // Inside a change: the hash of one suite; no octets: none.
-  [[nodiscard]] Result<std::vector<ShapeCount>> shapes_of(wire::Suite suite);
-  [[nodiscard]] Result<void> put_hash(const std::string& user_id, wire::Suite suite, const Bytes& sealed,
-                                      const std::string& shape);
+  // What crypt(3), MD5 and SRP have made of the password; what is empty is removed.
+  [[nodiscard]] Result<void> put_derived(const std::string& user_id, const UserSecrets& secrets);
+  [[nodiscard]] Result<std::vector<ShapeCount>> shapes_in(const char* table, wire::Suite suite);
 
   Database db_;
   int failure_ = 0;       // SQLite's code of the last failure()

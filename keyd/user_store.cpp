@@ -1,8 +1,12 @@
 #include "keyd/user_store.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <system_error>
+#include <utility>
 
 namespace keyd::daemon {
 namespace {
@@ -112,10 +116,123 @@ std::size_t salt_size_of(const std::string& md5_shape) {
   return wrong == std::errc() && stopped == end && size <= kLongestMd5Salt ? size : 0;
 }
 
+// ---- verifiers
+
+namespace {
+
+constexpr std::uint8_t kVerifierForm = 1;
+
+const char* verifier_purpose(wire::Suite suite) {
+  return suite == wire::SUITE_MODERN ? "srp.verifier" : "srp.historic-verifier";
+}
+
+std::unexpected<Error> no_verifier() {
+  return fail(Code::kBroken, "a sealed verifier in the store is of no known form");
+}
+
+// Takes octets from the front; nothing when there are not so many.
+class Cutter {
+ public:
+  explicit Cutter(ByteView rest) : rest_(rest) {}
+  ByteView take(std::size_t size) {
+    if (size > rest_.size()) {
+      whole_ = false;
+      return {};
+    }
+    const ByteView front = rest_.first(size);
+    rest_ = rest_.subspan(size);
+    return front;
+  }
+  std::size_t number(std::size_t octets) {
+    std::size_t value = 0;
+    for (const std::uint8_t octet : take(octets)) value = value << 8 | octet;
+    return value;
+  }
+  ByteView rest() { return std::exchange(rest_, {}); }
+  [[nodiscard]] bool whole() const { return whole_; }
+
+ private:
+  ByteView rest_;
+  bool whole_ = true;
+};
+
+Result<exchange::SrpVerifier> verifier_from(ByteView octets, wire::Suite suite) {
+  Cutter cut(octets);
+  if (cut.number(1) != kVerifierForm || cut.number(1) != static_cast<std::size_t>(suite)) return no_verifier();
+  const auto derivation = exchange::XDerivation::from(cut.take(exchange::XDerivation::kSize));
+  const ByteView salt = cut.take(cut.number(1));
+  const ByteView modulus = cut.take(cut.number(2));
+  const ByteView generator = cut.take(cut.number(2));
+  const ByteView v = cut.rest();
+  if (!cut.whole() || !derivation || salt.empty()) return no_verifier();
+  auto group = exchange::SrpGroup::of(modulus, generator);
+  if (!group || !exchange::check_verifier(*group, v)) return no_verifier();
+  return exchange::SrpVerifier{std::move(*group), Bytes(salt.begin(), salt.end()), *derivation,
+                               secret::SecretBuffer::copy_of(v)};
+}
+
+void append(Bytes& out, ByteView octets) { out.insert(out.end(), octets.begin(), octets.end()); }
+void append16(Bytes& out, std::size_t number) {
+  out.push_back(static_cast<std::uint8_t>(number >> 8));
+  out.push_back(static_cast<std::uint8_t>(number));
+}
+
+}  // namespace
+
+Result<Bytes> seal_verifier(const StoreSealer& sealer, std::string_view user_id, wire::Suite suite,
+                            const exchange::SrpVerifier& verifier) {
+  if (verifier.salt.empty() || verifier.salt.size() > exchange::kLongestSalt ||
+      !exchange::check_verifier(verifier.group, verifier.v.reveal()))
+    return fail(Code::kInvalid, "this is no verifier");
+  Bytes open{kVerifierForm, static_cast<std::uint8_t>(suite)};  // all but v, which is the secret
+  append(open, verifier.derivation.octets());
+  open.push_back(static_cast<std::uint8_t>(verifier.salt.size()));
+  append(open, verifier.salt);
+  append16(open, verifier.group.modulus_octets().size());
+  append(open, verifier.group.modulus_octets());
+  append16(open, verifier.group.generator_octets().size());
+  append(open, verifier.group.generator_octets());
+  secret::SecretBuffer plain(open.size() + verifier.v.size());
+  std::ranges::copy(open, plain.reveal().begin());
+  std::ranges::copy(verifier.v.reveal(), plain.reveal().subspan(open.size()).begin());
+  return sealer.seal({"user", user_id, verifier_purpose(suite)}, plain.reveal());
+}
+
+Result<exchange::SrpVerifier> unseal_verifier(const StoreSealer& sealer, const StoredUser& user, wire::Suite suite) {
+  const Bytes& sealed = suite == wire::SUITE_MODERN ? user.sealed_verifier : user.sealed_historic_verifier;
+  if (sealed.empty()) return fail(Code::kNotFound, "the user has no such verifier");
+  const auto plain = sealer.open({"user", user.id, verifier_purpose(suite)}, sealed);
+  if (!plain) return std::unexpected(plain.error());
+  return verifier_from(plain->reveal(), suite);
+}
+
+std::string verifier_shape_of(const exchange::SrpVerifier& verifier) {
+  const auto bits = static_cast<unsigned>(verifier.group.bits());
+  const auto listed = exchange::SrpGroup::listed(bits);
+  if (!listed || !(*listed == verifier.group)) return {};
+  return fmt::format("{} {} {}", bits, to_hex(verifier.derivation.octets()), verifier.salt.size());
+}
+
+std::optional<VerifierShape> verifier_shape(const std::string& shape) {
+  VerifierShape out;
+  char derivation[9] = {};
+  Bytes octets;
+  int end = 0;
+  if (std::sscanf(shape.c_str(), "%5u %8[0-9a-f] %3zu%n", &out.bits, derivation, &out.salt_size, &end) != 3 ||
+      static_cast<std::size_t>(end) != shape.size() || !from_hex(derivation, octets))
+    return std::nullopt;
+  const auto how = exchange::XDerivation::from(octets);
+  if (!how || !exchange::SrpGroup::listed(out.bits) || out.salt_size == 0 || out.salt_size > exchange::kLongestSalt)
+    return std::nullopt;
+  out.derivation = *how;
+  return out;
+}
+
 SchemeSet schemes_of(const UserSecrets& secrets, SchemeSet schemes) {
   const SchemeSet challenge = scheme_bit(table::Scheme::kChallenge),
-                  kryptoknight = scheme_bit(table::Scheme::kKryptoknight);
-  schemes &= ~(challenge | kryptoknight);
+                  kryptoknight = scheme_bit(table::Scheme::kKryptoknight), srp = scheme_bit(table::Scheme::kSrp);
+  schemes &= ~(challenge | kryptoknight | srp);
+  if (!secrets.sealed_verifier.empty() || !secrets.sealed_historic_verifier.empty()) schemes |= srp;
   if (!secrets.sealed_password.empty()) schemes |= challenge;
   if (!secrets.sealed_crypt.empty() || !secrets.sealed_md5.empty()) schemes |= kryptoknight;
   return schemes;

@@ -13,6 +13,7 @@
 #include "core/base/bytes.h"
 #include "core/base/error.h"
 #include "core/exchange/kryptoknight.h"
+#include "core/exchange/srp.h"
 #include "core/secret/secret.h"
 #include "core/table/task_table_layout.h"
 #include "keyd/store_sealer.h"
@@ -44,13 +45,16 @@ struct StoredUser {
   std::string crypt_shape;  // crypt_shape_of() its setting: what a stand-in imitates
   Bytes sealed_md5;         // for its historic suite: salt and MD5; empty: none
   std::string md5_shape;    // md5_shape_of() it
+  Bytes sealed_verifier;    // for `srp`; empty: none
+  std::string verifier_shape;         // verifier_shape_of() it
+  Bytes sealed_historic_verifier;     // for its historic suite: x by SHA-1; empty: none
 };
 
 // The secrets that an enrolment or a change of password gives a user. What is empty is taken away, and with a scheme's
 // last secret the scheme.
 struct UserSecrets {
-  Bytes sealed_password, sealed_crypt, sealed_md5;
-  std::string crypt_shape, md5_shape;
+  Bytes sealed_password, sealed_crypt, sealed_md5, sealed_verifier, sealed_historic_verifier;
+  std::string crypt_shape, md5_shape, verifier_shape;
 };
 // `schemes` with those schemes of `secrets` in place of the ones that secrets of this kind are for.
 [[nodiscard]] SchemeSet schemes_of(const UserSecrets& secrets, SchemeSet schemes);
@@ -69,6 +73,14 @@ struct UserSecrets {
                                       const exchange::PasswordHash& hash);
 [[nodiscard]] Result<exchange::PasswordHash> unseal_hash(const StoreSealer& sealer, const StoredUser& user,
                                                          wire::Suite suite);
+
+// The verifier of `suite`, to and from the form in which it is sealed:
+//   1 | suite (1) | how x is made (4, XDerivation) | salt size (1) | salt | be16(size of N) | N | be16(size of g) | g | v
+// Bound to user and suite: {"user", id, "srp.verifier" or "srp.historic-verifier"}. Errors as of the hashes.
+[[nodiscard]] Result<Bytes> seal_verifier(const StoreSealer& sealer, std::string_view user_id, wire::Suite suite,
+                                          const exchange::SrpVerifier& verifier);
+[[nodiscard]] Result<exchange::SrpVerifier> unseal_verifier(const StoreSealer& sealer, const StoredUser& user,
+                                                            wire::Suite suite);
 
 struct CredentialEntry {
   std::string name;
@@ -105,9 +117,20 @@ struct TryCount {
 [[nodiscard]] std::string md5_shape_of(std::size_t salt_size);
 [[nodiscard]] std::size_t salt_size_of(const std::string& md5_shape);
 
+// What of a verifier is alike for many users: bits of the group, how x is made, octets of the salt ("3072 030f0801 16").
+// Empty for one of a group that is not RFC 5054's.
+[[nodiscard]] std::string verifier_shape_of(const exchange::SrpVerifier& verifier);
+struct VerifierShape {
+  unsigned bits = 0;
+  exchange::XDerivation derivation;
+  std::size_t salt_size = 0;
+};
+[[nodiscard]] std::optional<VerifierShape> verifier_shape(const std::string& shape);
+
+// How many users have a secret of this shape.
 struct ShapeCount {
   std::string shape;
-  std::uint64_t users = 0;  // who have it
+  std::uint64_t users = 0;
 };
 
 class UserStore {
@@ -133,9 +156,9 @@ class UserStore {
   [[nodiscard]] virtual Result<void> replace_hash(const std::string& user_id, std::uint64_t version,
                                                   wire::Suite suite, const Bytes& sealed,
                                                   const std::string& shape) = 0;
-  // How many users have a hash of each shape.
+  // How many users have a secret of each shape.
   struct Shapes {
-    std::vector<ShapeCount> crypt, md5;
+    std::vector<ShapeCount> crypt, md5, verifier;
   };
   [[nodiscard]] virtual Result<Shapes> shapes() = 0;
   [[nodiscard]] virtual Result<void> set_state(const std::string& name, UserState state) = 0;

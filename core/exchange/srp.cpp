@@ -33,13 +33,13 @@ Bytes encode(Packet& packet) {
 }
 
 Bytes client_packet(const wire::SrpPacket& message) {
-  wire::SrpClientPacket packet;
+  wire::ClientPacket packet;
   *packet.mutable_srp() = message;
   return encode(packet);
 }
 
 Bytes server_packet(const wire::SrpPacket& message) {
-  wire::SrpServerPacket packet;
+  wire::ServerPacket packet;
   *packet.mutable_srp() = message;
   return encode(packet);
 }
@@ -149,7 +149,7 @@ Result<Bytes> SrpClient::start(const RandomSource& random) {
   if (!random(rc)) return failed(Code::kBroken, "no random numbers");
   start_.set_client_random(rc.data(), rc.size());
   if (auto checked = check_start(start_); !checked) return failed(checked.error());
-  wire::SrpClientPacket packet;
+  wire::ClientPacket packet;
   *packet.mutable_srp_start() = start_;
   Bytes octets = encode(packet);
   transcript_.client_said(octets);

@@ -19,19 +19,16 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 
 #include "core/base/bytes.h"
 #include "core/base/error.h"
 #include "core/crypto/bignum.h"
 #include "core/crypto/digest.h"
+#include "core/exchange/random_source.h"
 #include "core/exchange/srp_group.h"
 #include "core/secret/secret.h"
 
 namespace keyd::exchange {
-
-// Fills its argument with random octets; false when it cannot.
-using RandomSource = std::function<bool(MutableByteView)>;
 
 // Which octets of S go into which half of SHA_Interleave (RFC 2945, section 3.1).
 enum class Interleave {

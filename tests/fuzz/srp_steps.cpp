@@ -68,7 +68,7 @@ class SrpConversation {
 
   std::optional<Bytes> to_server(std::size_t number, const Bytes& octets) {
     const google::protobuf::LogSilencer quiet;
-    wire::SrpClientPacket packet;
+    wire::ClientPacket packet;
     if (!packet.ParseFromArray(octets.data(), static_cast<int>(octets.size()))) return std::nullopt;
     FixedRandom random(number == 0 ? 'S' : 'b');
     if (number == 0) {
@@ -91,7 +91,7 @@ class SrpConversation {
     must(knows_password_);
     for (std::size_t i = 0; i < 6; ++i) must(took_[i] == said_[i]);
     // The envelope of the last one may be written in more than one way around the same Finished.
-    wire::SrpClientPacket honest;
+    wire::ClientPacket honest;
     must(honest.ParseFromArray(said_[6].data(), static_cast<int>(said_[6].size())));
     must(honest.srp().finished() == packet.srp().finished());
     auto confirmation = server_.confirm();
@@ -103,7 +103,7 @@ class SrpConversation {
 
   std::optional<Bytes> to_client(std::size_t number, const Bytes& octets) {
     const google::protobuf::LogSilencer quiet;
-    wire::SrpServerPacket packet;
+    wire::ServerPacket packet;
     if (!packet.ParseFromArray(octets.data(), static_cast<int>(octets.size())) || !packet.has_srp())
       return std::nullopt;
     FixedRandom random('a');

@@ -131,7 +131,7 @@ TEST(Srp, AnotherOfferThanTheClientsIsAFailedExchange) {
     SrpScript script{.choice = choice};
     script.on_the_wire = [&](SrpStep step, Bytes& packet) {
       if (step != kSrpStart) return;
-      wire::SrpClientPacket start;
+      wire::ClientPacket start;
       ASSERT_TRUE(start.ParseFromArray(packet.data(), static_cast<int>(packet.size())));
       change(*start.mutable_srp_start());
       packet = text(start.SerializeAsString());

@@ -68,7 +68,7 @@ inline exchange::SrpClientPolicy tolerant_policy() {
 
 inline std::optional<wire::SrpPacket> from_client(ByteView packet) {
   const google::protobuf::LogSilencer quiet;
-  wire::SrpClientPacket out;
+  wire::ClientPacket out;
   if (!out.ParseFromArray(packet.data(), static_cast<int>(packet.size())) ||
       out.version() != wire::kVersion || !out.has_srp()) {
     return std::nullopt;
@@ -78,7 +78,7 @@ inline std::optional<wire::SrpPacket> from_client(ByteView packet) {
 
 inline std::optional<wire::SrpPacket> from_server(ByteView packet) {
   const google::protobuf::LogSilencer quiet;
-  wire::SrpServerPacket out;
+  wire::ServerPacket out;
   if (!out.ParseFromArray(packet.data(), static_cast<int>(packet.size())) ||
       out.version() != wire::kVersion || !out.has_srp()) {
     return std::nullopt;
@@ -92,12 +92,12 @@ inline Bytes with_eap(ByteView packet, bool clients, const Bytes& eap) {
   inner.set_eap(eap.data(), eap.size());
   std::string out;
   if (clients) {
-    wire::SrpClientPacket outer;
+    wire::ClientPacket outer;
     outer.set_version(wire::kVersion);
     *outer.mutable_srp() = inner;
     out = outer.SerializeAsString();
   } else {
-    wire::SrpServerPacket outer;
+    wire::ServerPacket outer;
     outer.set_version(wire::kVersion);
     *outer.mutable_srp() = inner;
     out = outer.SerializeAsString();
@@ -138,7 +138,7 @@ struct SrpEnds {
   std::optional<Bytes> give_server(SrpStep step, ByteView packet) {
     if (step == kSrpStart) {
       const google::protobuf::LogSilencer quiet;
-      wire::SrpClientPacket decoded;
+      wire::ClientPacket decoded;
       if (!decoded.ParseFromArray(packet.data(), static_cast<int>(packet.size())) ||
           decoded.version() != wire::kVersion || !decoded.has_srp_start()) {
         return std::nullopt;
