@@ -131,6 +131,19 @@ Setter capacity(std::uint32_t& into) {
           &into};
 }
 
+Setter group(std::uint32_t& into) {
+  return {[&into](const toml::node& node) -> std::string {
+            const auto value = node.value_exact<std::int64_t>();
+            if (!value || *value < 2048 || *value > exchange::kLargestGroupBits ||
+                !exchange::SrpGroup::listed(static_cast<unsigned>(*value))) {
+              return "needs the size of a group of RFC 5054: 2048, 3072, 4096, 6144 or 8192";
+            }
+            into = static_cast<std::uint32_t>(*value);
+            return {};
+          },
+          &into};
+}
+
 using KeyTable = std::map<std::string, std::map<std::string, Key>>;
 
 KeyTable known_keys(Config& c) {
@@ -172,6 +185,10 @@ KeyTable known_keys(Config& c) {
                                                   {"nonce", wire::SALT_CARRIAGE_IS_NONCE},
                                                   {"nonce-start", wire::SALT_CARRIAGE_STARTS_NONCE}}))},
         {"historic_salt", live(flag(c.historic_salt))}}},
+      {"srp",
+       {{"group", at_start(group(c.srp_group))},
+        {"pool", at_start(number(c.srp_pool, 0, 4096))},
+        {"vendor_id", at_start(number(c.srp_vendor_id, 0, 0xffffff))}}},
       {"limits",
        {{"connections", live(number(c.connections, 8, 1000000))},
         {"connections_per_uid", live(number(c.connections_per_uid, 1, 1000000))},

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/exchange/kryptoknight_password.h"
 #include "core/table/task_table_layout.h"
+#include "keyd/enrolment.h"
 
 namespace keyd::daemon {
 
@@ -50,6 +50,14 @@ struct Config {
   [[nodiscard]] exchange::Resalting resalting() const {
     return {crypt_method, crypt_cost, salt_carriage, historic_salt};
   }
+
+  // [srp]
+  std::uint32_t srp_group = exchange::kDefaultGroupBits;   // of new verifiers: bits, one of RFC 5054's
+  std::uint32_t srp_pool = 64;                             // numbers drawn ahead
+  std::uint32_t srp_vendor_id = exchange::kExampleVendor;  // of the Expanded EAP packets
+
+  // What new secrets are made by.
+  [[nodiscard]] Derivations derivations() const { return {resalting(), srp_group}; }
 
   // [limits]
   std::uint32_t connections = 16384;  // in all; also bounded by RLIMIT_NOFILE

@@ -9,6 +9,7 @@
 
 #include "core/exchange/challenge.h"
 #include "core/exchange/kryptoknight.h"
+#include "core/exchange/srp.h"
 #include "core/table/task_table_layout.h"
 
 namespace keyd::daemon {
@@ -40,7 +41,7 @@ struct Exchange {
   table::Scheme scheme;
   table::Suite suite;
   std::string session_id;  // 16 octets
-  std::variant<exchange::ChallengeServer, exchange::KryptoknightServer> machine;
+  std::variant<exchange::ChallengeServer, exchange::KryptoknightServer, exchange::SrpServer> machine;
   OpenTry open_try;
 };
 

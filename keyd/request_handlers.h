@@ -15,6 +15,10 @@ void handle_kryptoknight_start(Server& server, Connection& connection, const Cli
 void handle_kryptoknight_password(Server& server, Connection& connection, const ClientRequest& request);
 void handle_fresh_key(Server& server, Connection& connection, const SessionRequest& request);
 
+// srp_requests.cpp
+void handle_srp_start(Server& server, Connection& connection, const ClientRequest& request);
+void handle_srp(Server& server, Connection& connection, const ClientRequest& request);
+
 // table_request.cpp
 void handle_table(Server& server, Connection& connection, const ClientRequest& request);
 

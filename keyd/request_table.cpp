@@ -20,6 +20,8 @@ constexpr std::array kClient{
                 handle_kryptoknight_start},
     ClientEntry{Client::kKryptoknightPassword, "kryptoknight-password", kChallenged,
                 handle_kryptoknight_password},
+    ClientEntry{Client::kSrpStart, "srp-start", kFresh | kChallenged | kEstablished, handle_srp_start},
+    ClientEntry{Client::kSrp, "srp", kChallenged, handle_srp},
     ClientEntry{Client::kFinished, "finished", kChallenged, handle_challenge_finished},
     ClientEntry{Client::kRecord, "record", kChallenged | kEstablished | kHandedOver, handle_record},
     ClientEntry{Client::kTable, "table", kFresh | kEstablished, handle_table},

@@ -88,6 +88,7 @@ Server::Server(asio::io_context& loop, ServerParts parts)
       undelivered_timer_(loop),
       passwords_(*sealer_, config_.historic_enabled && config_.resident_passwords),
       stand_ins_(*sealer_),
+      stand_in_verifiers_(*sealer_),
       tries_(try_limits(config_), parts.tries, boot_now()),
       tasks_(loop,
              std::make_unique<table::TableWriter>(std::move(parts.tier.memory), std::move(parts.table_bell),
@@ -104,6 +105,7 @@ Server::Server(asio::io_context& loop, ServerParts parts)
       store_probe_(loop, store_),
       users_(store_),
       noise_(loop, workers_, config_.raw_noise),
+      ephemerals_(workers_, config_.srp_group, config_.srp_pool),
       workers_(loop, std::max(1u, std::thread::hardware_concurrency())) {}
 
 Server::~Server() {
@@ -116,6 +118,8 @@ Result<void> Server::start() {
   if (auto prepared = passwords_.prepare(); !prepared) return prepared;
   if (auto set = stand_ins_.set_resalting(config_.resalting()); !set) return set;
   if (auto prepared = stand_ins_.prepare(); !prepared) return prepared;
+  if (auto prepared = stand_in_verifiers_.prepare(config_.srp_group); !prepared) return prepared;
+  ephemerals_.start();
   client_door_.open();
   admin_door_.open();
   tick();
@@ -250,6 +254,7 @@ void Server::learn_shapes() {
       [this](const Result<UserStore::Shapes>& shapes) {
         if (shapes) {
           stand_ins_.set_shapes(*shapes);
+          stand_in_verifiers_.set_shapes(shapes->verifier);
         } else {
           log::error(shapes.error().message());
         }

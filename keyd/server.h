@@ -14,6 +14,7 @@
 #include "keyd/audit.h"
 #include "keyd/config.h"
 #include "keyd/connection.h"
+#include "keyd/ephemeral_pool.h"
 #include "keyd/fair_turns.h"
 #include "keyd/idle_watch.h"
 #include "keyd/listener.h"
@@ -22,6 +23,7 @@
 #include "keyd/password_source.h"
 #include "keyd/quota.h"
 #include "keyd/stand_in_hashes.h"
+#include "keyd/stand_in_verifiers.h"
 #include "keyd/store_probe.h"
 #include "keyd/store_thread.h"
 #include "keyd/task_registry.h"
@@ -94,6 +96,8 @@ class Server {
   [[nodiscard]] const StoreSealer& sealer() const { return *sealer_; }
   [[nodiscard]] UserDirectory& users() { return users_; }
   [[nodiscard]] PasswordSource& passwords() { return passwords_; }
+  [[nodiscard]] StandInVerifiers& stand_in_verifiers() { return stand_in_verifiers_; }
+  [[nodiscard]] EphemeralPool& ephemerals() { return ephemerals_; }
   [[nodiscard]] StandInHashes& stand_ins() { return stand_ins_; }
   // The store's hashes may have other shapes now: the stand-ins learn of it at the next tick.
   void note_shapes_changed() { shapes_changed_ = true; }
@@ -142,6 +146,7 @@ class Server {
   std::unordered_map<std::uint64_t, std::weak_ptr<Connection>> owners_;
   PasswordSource passwords_;
   StandInHashes stand_ins_;
+  StandInVerifiers stand_in_verifiers_;
   bool shapes_changed_ = true;
   NonceLedger nonces_;
   TryLedger tries_;
@@ -157,6 +162,7 @@ class Server {
   UserDirectory users_;
   UserLanes lanes_;
   NoiseKeeper noise_;
+  EphemeralPool ephemerals_;
   WorkerPool workers_;  // last: its threads use what stands before it
 };
 

@@ -6,6 +6,7 @@
 #include "core/base/bytes.h"
 #include "core/crypto/digest.h"
 #include "core/crypto/random.h"
+#include "keyd/pseudorandom.h"
 
 namespace keyd::daemon {
 namespace {
@@ -13,20 +14,6 @@ namespace {
 constexpr std::string_view kCryptAlphabet =
     "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 constexpr std::size_t kCryptHash = 43;  // octets behind the setting, as yescrypt has them
-
-using Mac = std::array<std::uint8_t, crypto::kSha256Size>;
-
-// HMAC-SHA256(key, purpose | 0 | name | be32(block)), as many octets as it takes.
-void pseudorandom(ByteView key, std::string_view purpose, std::string_view name, MutableByteView out) {
-  const std::uint8_t end = 0;
-  for (std::size_t at = 0; at < out.size(); at += crypto::kSha256Size) {
-    Mac mac;
-    const auto block = be32(static_cast<std::uint32_t>(at / crypto::kSha256Size));
-    crypto::hmac(crypto::Hash::kSha256, key, {bytes_of(purpose), {&end, 1}, bytes_of(name), block}, mac);
-    std::ranges::copy(ByteView(mac).first(std::min(mac.size(), out.size() - at)),
-                      out.begin() + static_cast<std::ptrdiff_t>(at));
-  }
-}
 
 void to_crypt_text(MutableByteView octets) {
   for (std::uint8_t& octet : octets) octet = static_cast<std::uint8_t>(kCryptAlphabet[octet % 64]);

@@ -127,6 +127,18 @@ class SrpServer {
 
   [[nodiscard]] const wire::SrpStart& choice() const { return start_; }
   [[nodiscard]] const std::string& session_id() const { return session_id_; }
+  // Of the user's verifier; to be asked while a key is awaited.
+  [[nodiscard]] const SrpGroup& group() const { return verifier_->group; }
+  // The client's message that is next.
+  enum class Awaits { kNothing, kKey, kProof, kFinished };
+  [[nodiscard]] Awaits awaits() const {
+    switch (state_) {
+      case State::kChallenged: return Awaits::kKey;
+      case State::kKeyed: return Awaits::kProof;
+      case State::kProved: return Awaits::kFinished;
+      default: return Awaits::kNothing;
+    }
+  }
 
  private:
   enum class State { kIdle, kChallenged, kKeyed, kProved, kFinished, kDone, kFailed };

@@ -60,6 +60,24 @@ Outcome<Choice> kryptoknight_choice(const keyclient_login& login, wire::Suite su
   return choice;
 }
 
+Outcome<Choice> srp_choice(const keyclient_login& login, wire::Suite suite) {
+  if (login.transform != nullptr || login.nonce_bits != 0 || login.key_count != 0 || login.per_command != 0)
+    return failed(KEYCLIENT_INVALID, "transform, nonce_bits, key_count and per_command are of other schemes");
+  SrpChoice choice;
+  choice.start.set_user(login.user);
+  choice.start.set_suite(suite);
+  const std::string_view interleave = login.interleave == nullptr ? "rfc2945" : login.interleave;
+  if (interleave != "rfc2945" && interleave != "stanford")
+    return failed(KEYCLIENT_INVALID, "unknown interleave \"" + escape(interleave) + "\": rfc2945, stanford");
+  if (interleave == "stanford") {
+    if (suite == wire::SUITE_MODERN)
+      return failed(KEYCLIENT_INVALID, "the order of interleaving is of the historic suite");
+    choice.start.set_interleave(wire::SRP_INTERLEAVE_STANFORD);
+  }
+  choice.derivations.sha1 = choice.derivations.sha256 = login.accept_fast_derivations != 0;
+  return choice;
+}
+
 }  // namespace
 
 Outcome<Choice> choice_of(const keyclient_login& login) {
@@ -70,8 +88,9 @@ Outcome<Choice> choice_of(const keyclient_login& login) {
   if (!suite) return std::unexpected(suite.error());
   if (scheme == "challenge") return challenge_choice(login, *suite);
   if (scheme == "kryptoknight") return kryptoknight_choice(login, *suite);
+  if (scheme == "srp") return srp_choice(login, *suite);
   return failed(KEYCLIENT_UNSUPPORTED,
-                "unknown scheme \"" + escape(scheme) + "\"; this library has: challenge, kryptoknight");
+                "unknown scheme \"" + escape(scheme) + "\"; this library has: challenge, kryptoknight, srp");
 }
 
 Outcome<secret::SecretBuffer> ask_password(const keyclient_login& login) {

@@ -22,6 +22,12 @@ Outcome<ServerAnswer> ask(KeydLink& link, ByteView packet) {
   return answer;
 }
 
+Outcome<ServerAnswer> ask_srp(KeydLink& link, ByteView packet) {
+  auto answer = ask(link, packet);
+  if (answer && !answer->message.has_srp()) return std::unexpected(unexpected_answer());
+  return answer;
+}
+
 Outcome<void> provide(const Login& login, secret::SecretBuffer& password) {
   if (!password.empty()) return {};
   auto given = login.password();
@@ -96,6 +102,35 @@ Outcome<Established> run_kryptoknight(KeydLink& link, const KryptoknightChoice& 
   return established;
 }
 
+Outcome<Established> run_srp(KeydLink& link, const SrpChoice& choice, const Login& login,
+                             secret::SecretBuffer& password) {
+  exchange::SrpClient machine(choice.start, {.groups = {}, .derivations = choice.derivations});
+  const auto start = machine.start(crypto::fill_random);
+  if (!start) return std::unexpected(failure_of(start.error()));
+  const auto challenge = ask_srp(link, *start);
+  if (!challenge) return std::unexpected(challenge.error());
+  const auto key =
+      machine.take_challenge(challenge->packet, challenge->message.srp(), crypto::fill_random_private);
+  if (!key) return std::unexpected(failure_of(key.error()));
+  const auto servers_key = ask_srp(link, *key);
+  if (!servers_key) return std::unexpected(servers_key.error());
+  if (auto taken = machine.take_key(servers_key->packet, servers_key->message.srp()); !taken)
+    return std::unexpected(failure_of(taken.error()));
+
+  if (auto given = provide(login, password); !given) return std::unexpected(given.error());
+  const auto proof = machine.prove(password.reveal());
+  if (!proof) return std::unexpected(failure_of(proof.error()));
+  const auto judged = ask_srp(link, *proof);
+  if (!judged) return std::unexpected(judged.error());
+  const auto finished = machine.take_proof(judged->packet, judged->message.srp());
+  if (!finished) return failed(KEYCLIENT_SERVER_UNPROVEN, finished.error().message());
+  const auto success = ask_srp(link, *finished);
+  if (!success) return std::unexpected(success.error());
+  auto channel = machine.finish(success->packet, success->message.srp());
+  if (!channel) return failed(KEYCLIENT_SERVER_UNPROVEN, channel.error().message());
+  return Established{std::move(*channel), machine.session_id(), std::nullopt};
+}
+
 }  // namespace
 
 Outcome<Established> run_exchange(KeydLink& link, const std::string& server_name, const Login& login,
@@ -106,8 +141,10 @@ Outcome<Established> run_exchange(KeydLink& link, const std::string& server_name
         choice.set_renews(renews);
         if constexpr (std::is_same_v<decltype(choice), wire::ChallengeStart>) {
           return run_challenge(link, choice, login, password);
-        } else {
+        } else if constexpr (std::is_same_v<decltype(choice), KryptoknightChoice>) {
           return run_kryptoknight(link, choice, login, password);
+        } else {
+          return run_srp(link, choice, login, password);
         }
       },
       login.choice);

@@ -9,6 +9,7 @@
 
 #include "core/exchange/kryptoknight.h"
 #include "core/exchange/secure_channel.h"
+#include "core/exchange/srp.h"
 #include "core/secret/secret.h"
 #include "libkeyclient/src/keyd_link.h"
 
@@ -25,8 +26,16 @@ struct KryptoknightChoice {
   void set_renews(const std::string& id) { start.set_renews(id); }
 };
 
+// Of the scheme srp: with the ways of deriving x that the client takes.
+struct SrpChoice {
+  wire::SrpStart start;
+  exchange::DerivationPolicy derivations;
+  void set_server_name(const std::string& name) { start.set_server_name(name); }
+  void set_renews(const std::string& id) { start.set_renews(id); }
+};
+
 // Everything but the random octets, server_name and renews.
-using Choice = std::variant<wire::ChallengeStart, KryptoknightChoice>;
+using Choice = std::variant<wire::ChallengeStart, KryptoknightChoice, SrpChoice>;
 
 struct Login {
   Choice choice;

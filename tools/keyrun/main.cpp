@@ -22,7 +22,8 @@ using namespace keyd;
 struct Options {
   std::string runtime_dir, user, scheme = "challenge", suite = "modern", transform;
   std::uint32_t nonce_bits = 0, key_count = 0;
-  bool per_command = false, accept_weak_hashes = false;
+  bool per_command = false, accept_weak_hashes = false, accept_fast_derivations = false;
+  std::string interleave;
   int password_fd = -1;
   std::vector<std::string> credentials, command;
   std::string prompt_failure;  // why there was no password
@@ -72,7 +73,7 @@ void parse(int argc, char** argv, Options& options) {
                  "of its descriptor in KEYD_CREDENTIAL_<NAME> (may be repeated)")
       ->option_text("NAME");
   console::is_one_of(app.add_option("--scheme", options.scheme, "the exchange (default: challenge)"),
-                     {"challenge", "kryptoknight"});
+                     {"challenge", "kryptoknight", "srp"});
   console::is_one_of(app.add_option("--suite", options.suite,
                                     "historic is weak, and must be allowed by keyd and\n"
                                     "for the user (default: modern)"),
@@ -82,6 +83,11 @@ void parse(int argc, char** argv, Options& options) {
       "kryptoknight: new keys for each request; CMD cannot take the\nsession over, it keeps the record alone");
   app.add_flag("--accept-weak-hashes", options.accept_weak_hashes,
                "kryptoknight: hash by descrypt, bigcrypt, bsdicrypt and NT too");
+  app.add_flag("--accept-fast-derivations", options.accept_fast_derivations,
+               "srp: take a verifier that was made without a memory-hard\nfunction (an imported one) too");
+  console::is_one_of(
+      app.add_option("--interleave", options.interleave, "srp, of the historic suite (default: rfc2945)"),
+      {"rfc2945", "stanford"});
   app.add_option("--transform", options.transform,
                  "challenge, of the historic suite: hmac-md5, md5, keyed-md5-rfc1828\n(default: hmac-md5)")
       ->option_text("NAME");
@@ -127,6 +133,8 @@ keyclient_status authenticate(keyclient_t* client, Options& options) {
   login.key_count = options.key_count;
   login.per_command = options.per_command ? 1 : 0;
   login.accept_weak_hashes = options.accept_weak_hashes ? 1 : 0;
+  login.accept_fast_derivations = options.accept_fast_derivations ? 1 : 0;
+  login.interleave = options.interleave.empty() ? nullptr : options.interleave.c_str();
   login.password_callback = give_password;
   login.password_context = &options;
   return keyclient_authenticate(client, &login);

@@ -93,7 +93,7 @@ typedef int (*keyclient_password_callback)(void* context, char* buffer, size_t c
 typedef struct keyclient_login {
   size_t size;
   const char* user;
-  const char* scheme; /* "challenge" or "kryptoknight"; NULL: "challenge" */
+  const char* scheme; /* "challenge", "kryptoknight" or "srp"; NULL: "challenge" */
   const char* suite;  /* NULL: "modern"; "historic" only where keyd's administrator allows it */
   const char*
       transform; /* challenge, historic: "md5", "hmac-md5" (default; also named "keyed-md5"), "keyed-md5-rfc1828" */
@@ -110,6 +110,10 @@ typedef struct keyclient_login {
   /* kryptoknight: not 0 to hash by the methods too that look at few characters or are as good as none (descrypt,
    * bigcrypt, bsdicrypt, NT). */
   int accept_weak_hashes;
+  /* srp: not 0 to take verifiers that were made without a memory-hard function too (imported ones): whoever steals
+   * such a one, or plays keyd with it, guesses the password faster. The historic suite has no others. */
+  int accept_fast_derivations;
+  const char* interleave; /* srp, historic: "rfc2945" (NULL) or "stanford" */
 } keyclient_login;
 
 /* Runs the exchange. On a handle that has a session it renews it: the old one stands until the new one is
