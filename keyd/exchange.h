@@ -42,7 +42,9 @@ struct Exchange {
   table::Suite suite;
   std::string session_id;  // 16 octets
   std::variant<exchange::ChallengeServer, exchange::KryptoknightServer, exchange::SrpServer> machine;
-  OpenTry open_try;
+  OpenTry open_try = {};
+  std::string_view obstacle = {};  // why its user could not log in so when it began: for the audit log alone
+  Bytes secret_at_start = {};      // the user's secret, sealed, by which it began
 };
 
 }  // namespace keyd::daemon

@@ -44,6 +44,7 @@ void answer_start(Server& server, Connection& connection, kernel::PeerIdentity p
   std::string session_id = machine.session_id();
   auto exchange = std::make_unique<Exchange>(Exchange{
       start.user(), table::Scheme::kKryptoknight, suite, std::move(session_id), std::move(machine), {}});
+  exchange->obstacle = obstacle;
   Exchange& begun = *exchange;
   // The task is PENDING before the answer goes out.
   if (!mark_pending(server, connection, std::move(peer), std::move(exchange), start.renews())) return;
@@ -294,7 +295,10 @@ void handle_kryptoknight_password(Server& server, Connection& connection, const 
     // It opened, and what was in it is no password that could be one: who sent it has the hash.
     const bool opened = password.error().code == Code::kInvalid;
     if (opened) sound_alarm(server, connection);
-    deny(server, connection, opened ? "no-password" : "wrong-hash");
+    deny(server, connection,
+         opened                      ? "no-password"
+         : exchange.obstacle.empty() ? "wrong-hash"
+                                     : exchange.obstacle);
     return;
   }
   const auto check = std::make_shared<PasswordCheck>(server, connection, std::move(*password));

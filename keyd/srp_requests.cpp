@@ -12,6 +12,15 @@ namespace {
 
 using exchange::SrpServer;
 
+const Bytes& secret_of(const StoredUser& user, table::Suite suite) {
+  return suite == table::Suite::kHistoric ? user.sealed_historic_verifier : user.sealed_verifier;
+}
+
+// What a proof that did not hold is put down to.
+std::string_view reason_of(const Exchange& exchange) {
+  return exchange.obstacle.empty() ? std::string_view("wrong-proof") : exchange.obstacle;
+}
+
 // 1 and 2, with the user's record.
 void answer_start(Server& server, Connection& connection, kernel::PeerIdentity peer, ByteView packet,
                   const wire::SrpStart& start, const StoredUser* user) {
@@ -31,7 +40,9 @@ void answer_start(Server& server, Connection& connection, kernel::PeerIdentity p
   }
   std::string session_id = machine.session_id();
   auto exchange = std::make_unique<Exchange>(
-      Exchange{start.user(), table::Scheme::kSrp, suite, std::move(session_id), std::move(machine), {}});
+      Exchange{start.user(), table::Scheme::kSrp, suite, std::move(session_id), std::move(machine)});
+  exchange->obstacle = obstacle;
+  if (user != nullptr) exchange->secret_at_start = secret_of(*user, suite);
   // The task is PENDING before the challenge goes out.
   if (!mark_pending(server, connection, std::move(peer), std::move(exchange), start.renews())) return;
   connection.reply(std::move(*challenge));
@@ -116,7 +127,7 @@ void verify(Server& server, Connection& connection, const ClientRequest& request
         self->exchange->machine = std::move(*out.machine);
         self->attempt([&] {
           if (!out.proof) {
-            deny(server, *self, "wrong-proof");
+            deny(server, *self, reason_of(*self->exchange));
             return;
           }
           self->reply(std::move(*out.proof));
@@ -132,6 +143,10 @@ void conclude(Server& server, Connection& connection, const StoredUser* user) {
     deny(server, connection, obstacle);
     return;
   }
+  if (secret_of(*user, exchange.suite) != exchange.secret_at_start) {  // the password was changed meanwhile
+    deny(server, connection, "password-changed");
+    return;
+  }
   auto confirmation = machine.confirm();
   if (!confirmation) {
     refuse_exchange(server, connection, wire::REFUSAL_INTERNAL, "keyd cannot confirm the exchange");
@@ -142,7 +157,7 @@ void conclude(Server& server, Connection& connection, const StoredUser* user) {
 
 void take_finished(Server& server, Connection& connection, const ClientRequest& request, SrpServer& machine) {
   if (auto finished = machine.take_finished(request.packet, request.message.srp()); !finished) {
-    deny(server, connection, "wrong-proof");
+    deny(server, connection, reason_of(*connection.exchange));
     return;
   }
   server.users().find(connection.account(), connection.exchange->user,

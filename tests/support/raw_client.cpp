@@ -176,6 +176,47 @@ bool RawClient::authenticate_knight(const wire::KryptoknightStart& choice, const
   return begin_knight(choice) && prove_knight(password);
 }
 
+// ---- srp
+
+wire::SrpStart RawClient::srp_choice(const std::string& user, wire::Suite suite) {
+  wire::SrpStart start;
+  start.set_user(user);
+  start.set_suite(suite);
+  start.set_server_name("localhost");
+  return start;
+}
+
+bool RawClient::ask_srp(const Result<Bytes>& packet) {
+  if (!packet || !send(*packet)) return false;
+  auto answer = receive();
+  last_packet.Clear();
+  if (!answer || wire::decode(*answer, last_packet) != wire::Decoded::kMessage) return false;
+  last_octets_ = std::move(*answer);
+  return last_packet.has_srp();
+}
+
+bool RawClient::start(const wire::SrpStart& wanted) {
+  knight.reset();
+  exchange::SrpClientPolicy policy;
+  policy.derivations.sha1 = policy.derivations.sha256 = true;
+  srp.emplace(wanted, policy);
+  if (!ask_srp(srp->start(crypto::fill_random))) return false;
+  if (!ask_srp(srp->take_challenge(last_octets_, last_packet.srp(), crypto::fill_random_private)))
+    return false;
+  return srp->take_key(last_octets_, last_packet.srp()).has_value();
+}
+
+bool RawClient::begin_srp(const wire::SrpStart& choice) { return begin_with(choice); }
+
+bool RawClient::prove_srp(const std::string& password) {
+  if (!ask_srp(srp->prove(bytes_of(password)))) return false;
+  if (!ask_srp(srp->take_proof(last_octets_, last_packet.srp()))) return false;
+  auto established = srp->finish(last_octets_, last_packet.srp());
+  if (!established) return false;
+  channel.emplace(std::move(*established));
+  return true;
+}
+
 Bytes RawClient::sealed(const wire::SessionRequest& request) {
   const auto plaintext = wire::encode_session(request, {});
   const auto record = channel->seal(exchange::RecordType::kSession, plaintext.reveal());

@@ -6,6 +6,7 @@
 
 #include "core/exchange/challenge.h"
 #include "core/exchange/kryptoknight.h"
+#include "core/exchange/srp.h"
 #include "core/wire/message_codec.h"
 #include "core/wire/packet_socket.h"
 
@@ -57,15 +58,26 @@ class RawClient {
   bool prove_knight(const std::string& password);
   bool authenticate_knight(const wire::KryptoknightStart& choice, const std::string& password);
 
+  // The exchange `srp`: steps 1 to 4 leave it to be proved; false when something else came back.
+  static wire::SrpStart srp_choice(const std::string& user, wire::Suite suite = wire::SUITE_MODERN);
+  bool start(const wire::SrpStart& choice);
+  bool begin_srp(const wire::SrpStart& choice);
+  // Steps 5 to 8.
+  bool prove_srp(const std::string& password);
+  // A step's packet, and the answer to it as the next step's input.
+  bool ask_srp(const Result<Bytes>& packet);
+
   wire::ServerPacket last_packet;
   std::optional<exchange::ChallengeClient> machine;
   std::optional<exchange::KryptoknightClient> knight;
+  std::optional<exchange::SrpClient> srp;
   std::optional<exchange::SecureChannel> channel;
 
  private:
   bool finish();
   template <typename Start>
   bool begin_with(Start start);
+  Bytes last_octets_;
   std::string path_;
   UniqueFd socket_;
 };

@@ -1,0 +1,237 @@
+// The exchange srp against a real keyd: what is marked when, who is denied, and that denials are alike.
+#include <gtest/gtest.h>
+#include <keyclient/keyclient.h>
+#include <unistd.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "core/crypto/random.h"
+#include "tests/support/eventually.h"
+#include "tests/support/forked.h"
+#include "tests/support/private_keyd.h"
+#include "tests/support/raw_client.h"
+
+namespace keyd::testing {
+namespace {
+
+using Json = nlohmann::json;
+
+class Srp : public ::testing::Test {
+ protected:
+  explicit Srp(const std::string& configuration = {})
+      : keyd_("[historic]\nenabled = true\n" + configuration) {}
+  void SetUp() override {
+    ASSERT_TRUE(keyd_.start()) << keyd_.log();
+    keyd_.enrol("alice", "right", {"--scheme", "srp"});
+    keyd_.set_credential("alice", "token", "the token");
+  }
+  keyclient_status login(const std::string& user, const std::string& password, const char* suite = "modern",
+                         const char* interleave = nullptr) {
+    keyclient_options options{};
+    options.size = sizeof options;
+    const std::string directory = keyd_.runtime_dir();
+    options.runtime_dir = directory.c_str();
+    keyclient_close(client_);
+    client_ = nullptr;
+    EXPECT_EQ(keyclient_open(&options, &client_), KEYCLIENT_OK);
+    keyclient_login login{};
+    login.size = sizeof login;
+    login.user = user.c_str();
+    login.scheme = "srp";
+    login.suite = suite;
+    login.interleave = interleave;
+    login.password = password.data();
+    login.password_size = password.size();
+    return keyclient_authenticate(client_, &login);
+  }
+  bool comes_to(const std::string& user, const std::string& password, keyclient_status status,
+                const char* suite = "modern", const char* interleave = nullptr) {
+    return eventually([&] { return login(user, password, suite, interleave) == status; });
+  }
+  void TearDown() override { keyclient_close(client_); }
+  PrivateKeyd keyd_;
+  keyclient_t* client_ = nullptr;
+};
+
+TEST_F(Srp, MarksTheProcessPendingThenCompleteAndForgetsItWhenItIsKilled) {
+  Forked client([&](Forked::Child& child) {
+    RawClient raw(keyd_.runtime_dir());
+    if (!raw.start(RawClient::srp_choice("alice"))) return 1;
+    child.say("keyed");
+    child.hear();
+    // Both proofs are verified, and still it is not complete: the client's Finished is.
+    if (!raw.ask_srp(raw.srp->prove(bytes_of("right")))) return 2;
+    child.say("proven");
+    child.hear();
+    return 0;
+  });
+  ASSERT_EQ(client.hear(), "keyed");
+  EXPECT_EQ(keyd_.state_of(client.pid()), "PENDING");
+  client.say("go on");
+  ASSERT_EQ(client.hear(), "proven");
+  EXPECT_EQ(keyd_.state_of(client.pid()), "PENDING");
+  Forked whole([&](Forked::Child& child) {
+    RawClient raw(keyd_.runtime_dir());
+    if (!raw.start(RawClient::srp_choice("alice")) || !raw.prove_srp("right")) return 1;
+    child.say("established");
+    child.hear();
+    return 0;
+  });
+  ASSERT_EQ(whole.hear(), "established");
+  const auto task = Json::parse(keyd_.keystat({std::to_string(whole.pid()), "-o", "json"}).out)["tasks"][0];
+  EXPECT_EQ(task["state"], "COMPLETE");
+  EXPECT_EQ(task["scheme"], "srp");
+  EXPECT_EQ(task["suite"], "modern");
+  whole.kill();
+  EXPECT_TRUE(keyd_.wait_for_state(whole.pid(), "", 1.0));
+}
+
+TEST_F(Srp, ServesTheLibraryAndKeyrun) {
+  const auto run = testing::run(
+      {program("keyrun"), "--runtime-dir", keyd_.runtime_dir(), "--scheme", "srp", "--user", "alice",
+       "--password-fd", "0", "--credential", "token", "--", "/bin/sh", "-c", "cat <&$KEYD_CREDENTIAL_TOKEN"},
+      "right\n");
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(run.out, "the token");
+  ASSERT_EQ(login("alice", "right"), KEYCLIENT_OK) << keyclient_error();
+  char value[16];
+  std::size_t size = sizeof value;
+  ASSERT_EQ(keyclient_credential(client_, "token", value, &size), KEYCLIENT_OK);
+  EXPECT_EQ(std::string(value, size), "the token");
+  EXPECT_EQ(keyclient_rekey(client_), KEYCLIENT_OK);
+  EXPECT_TRUE(comes_to("alice", "wrong", KEYCLIENT_DENIED)) << keyclient_error();
+}
+
+TEST_F(Srp, TheHistoricSuiteIsByNameByPolicyAndMarkedInBothOrders) {
+  keyd_.enrol("old", "right", {"--scheme", "srp", "--allow-historic"});
+  EXPECT_EQ(login("alice", "right", "historic"), KEYCLIENT_DENIED);
+  EXPECT_TRUE(keyd_.wait_for_log("historic-not-allowed"));
+  for (const char* order : {"rfc2945", "stanford"}) {
+    ASSERT_TRUE(comes_to("old", "right", KEYCLIENT_OK, "historic", order)) << keyclient_error();
+    keyclient_identity me{};
+    me.size = sizeof me;
+    ASSERT_EQ(keyclient_whoami(client_, &me), KEYCLIENT_OK);
+    EXPECT_STREQ(me.suite, "historic");
+    EXPECT_STREQ(me.scheme, "srp");
+    EXPECT_TRUE(comes_to("old", "wrong", KEYCLIENT_DENIED, "historic", order));
+  }
+  EXPECT_TRUE(comes_to("old", "right", KEYCLIENT_OK)) << "and the modern one: " << keyclient_error();
+}
+
+// Of everybody who is denied: the same sizes, and a salt that stays over failures and a restart.
+TEST_F(Srp, AnUnknownUserIsAnsweredLikeARealOneOverAndOver) {
+  keyd_.enrol("challenged", "right", {"--scheme", "challenge"});
+  keyd_.enrol("disabled", "right", {"--scheme", "srp"});
+  ASSERT_EQ(keyd_.keyadm({"user", "disable", "disabled"}).exit_code, 0);
+  std::set<std::string> shapes;
+  std::map<std::string, std::set<std::string>> salts;
+  for (int round = 0; round < 3; ++round) {
+    if (round == 2) {
+      keyd_.stop();
+      ASSERT_TRUE(keyd_.start()) << keyd_.log();
+    }
+    for (const char* user : {"alice", "nobody", "disabled", "challenged"}) {
+      Forked client([&](Forked::Child& child) {
+        RawClient raw(keyd_.runtime_dir());
+        exchange::SrpClient machine(RawClient::srp_choice(user), {});
+        if (!raw.ask_srp(machine.start(crypto::fill_random))) return 1;
+        const std::string eap = raw.last_packet.srp().eap();
+        // Expanded header 12, server random 32, derivation 4, name, salt.
+        const std::size_t name = static_cast<unsigned char>(eap[48]),
+                          salt = static_cast<unsigned char>(eap[49 + name]);
+        child.say(to_hex(bytes_of(eap.substr(50 + name, salt))));
+        std::string rest = eap.substr(44, 4) + eap.substr(50 + name + salt);
+        child.say(std::to_string(eap.size()) + " " + std::to_string(salt) + " " + to_hex(bytes_of(rest)));
+        raw = RawClient(keyd_.runtime_dir());
+        if (!raw.begin_srp(RawClient::srp_choice(user))) return 2;
+        return raw.prove_srp(user == std::string("alice") ? "wrong" : "right") ||
+                       !raw.last_packet.has_denied()
+                   ? 3
+                   : 0;
+      });
+      salts[user].insert(client.hear());
+      shapes.insert(client.hear());
+      EXPECT_EQ(client.wait(), 0) << user;
+    }
+  }
+  EXPECT_EQ(shapes.size(), 1u);
+  for (const auto& [user, seen] : salts) EXPECT_EQ(seen.size(), 1u) << user << "'s salt changed";
+  for (const char* reason : {"unknown-user", "user-disabled", "scheme-not-enrolled", "wrong-proof"})
+    EXPECT_TRUE(keyd_.wait_for_log(reason)) << reason;
+}
+
+TEST_F(Srp, ValuesThatMakeTheKeyKnownAreATryAndNoMore) {
+  const auto group = *exchange::SrpGroup::listed(exchange::kDefaultGroupBits);
+  const Bytes n(group.modulus_octets().begin(), group.modulus_octets().end());
+  const std::vector<Bytes> hostile = {{}, {0}, Bytes(384, 0), n, Bytes(385, 1), Bytes(1000, 0xff)};
+  for (const Bytes& A : hostile) {
+    Forked attacker([&](Forked::Child& child) {
+      RawClient raw(keyd_.runtime_dir());
+      exchange::SrpClient machine(RawClient::srp_choice("alice"), {});
+      if (!raw.ask_srp(machine.start(crypto::fill_random))) return 1;
+      const auto eap = exchange::encode_srp_message(
+          exchange::EapSrpForm::of_vendor(),
+          {.code = exchange::EapCode::kResponse,
+           .identifier = static_cast<std::uint8_t>(raw.last_packet.srp().eap()[1]),
+           .subtype = exchange::SrpSubtype::kKey,
+           .body = A});
+      wire::ClientPacket packet;
+      packet.mutable_srp()->set_eap(eap->data(), eap->size());
+      if (!raw.send(packet)) return 2;
+      child.say(raw.receive_message().has_denied() ? "denied" : "not denied");
+      return 0;
+    });
+    EXPECT_EQ(attacker.hear(), "denied") << A.size() << " octets";
+  }
+  EXPECT_TRUE(keyd_.wait_for_log("bad-key"));
+}
+
+TEST_F(Srp, APasswordThatIsChangedMeanwhileLetsNobodyIn) {
+  Forked client([&](Forked::Child& child) {
+    RawClient raw(keyd_.runtime_dir());
+    if (!raw.begin_srp(RawClient::srp_choice("alice"))) return 1;
+    child.say("keyed");
+    child.hear();
+    return raw.prove_srp("right") ? 2 : 0;
+  });
+  ASSERT_EQ(client.hear(), "keyed");
+  ASSERT_EQ(keyd_.keyadm({"user", "passwd", "alice", "--password-fd", "0"}, "another\n").exit_code, 0);
+  client.say("go on");
+  EXPECT_EQ(client.wait(), 0);
+  EXPECT_TRUE(comes_to("alice", "right", KEYCLIENT_DENIED));
+  EXPECT_TRUE(comes_to("alice", "another", KEYCLIENT_OK)) << keyclient_error();
+}
+
+TEST_F(Srp, ManyProcessesAtOnceAllGetIn) {
+  std::vector<std::unique_ptr<Forked>> clients;
+  for (int i = 0; i < 16; ++i) {
+    clients.push_back(std::make_unique<Forked>([&](Forked::Child&) {
+      RawClient raw(keyd_.runtime_dir());
+      return raw.start(RawClient::srp_choice("alice")) && raw.prove_srp("right") ? 0 : 1;
+    }));
+  }
+  for (const auto& client : clients) EXPECT_EQ(client->wait(), 0);
+}
+
+TEST_F(Srp, IsLeftInTheMiddleWithoutATrace) {
+  for (int i = 0; i < 20; ++i) {
+    Forked client([&](Forked::Child& child) {
+      RawClient raw(keyd_.runtime_dir());
+      if (!raw.begin_srp(RawClient::srp_choice("alice"))) return 1;
+      // While a worker has its proof, too.
+      const auto proof = raw.srp->prove(bytes_of("right"));
+      if (!proof || !raw.send(*proof)) return 2;
+      child.say("sent");
+      return 0;
+    });
+    EXPECT_EQ(client.hear(), "sent");
+    EXPECT_EQ(client.wait(), 0);
+  }
+  EXPECT_TRUE(eventually([&] { return Json::parse(keyd_.keystat({"-o", "json"}).out)["tasks"].empty(); }));
+  EXPECT_EQ(login("alice", "right"), KEYCLIENT_OK) << keyclient_error();
+}
+
+}  // namespace
+}  // namespace keyd::testing
