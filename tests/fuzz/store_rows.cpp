@@ -66,7 +66,7 @@ void judge(const daemon::StoredUser& user) {
   const daemon::StoreSealer& sealer = *Database::instance().store.sealer;
   must(!daemon::unseal_password(sealer, user));
   for (const wire::Suite suite : {wire::SUITE_MODERN, wire::SUITE_HISTORIC})
-    must(!daemon::unseal_hash(sealer, user, suite));
+    must(!daemon::unseal_hash(sealer, user, suite) && !daemon::unseal_verifier(sealer, user, suite));
 }
 
 // What a hash is sealed as, whatever those octets are: it opens when they are of the one form, and is then sealed as
@@ -94,6 +94,25 @@ void open_hash(Script script) {
   must(salt == hash->setting.salt.size());
   back.salt = hash->setting.salt;
   must(back == hash->setting);
+}
+
+// Likewise of a verifier.
+void open_verifier(Script script) {
+  const daemon::StoreSealer& sealer = *Database::instance().store.sealer;
+  const wire::Suite suite = script.octet() % 2 == 0 ? wire::SUITE_MODERN : wire::SUITE_HISTORIC;
+  const bool modern = suite == wire::SUITE_MODERN;
+  const std::string_view purpose = modern ? "srp.verifier" : "srp.historic-verifier";
+  const ByteView plain = script.take(4096);
+  daemon::StoredUser user;
+  user.id = std::string(16, 'i');
+  Bytes& sealed = modern ? user.sealed_verifier : user.sealed_historic_verifier;
+  sealed = *sealer.seal({"user", user.id, purpose}, plain);
+  const auto verifier = daemon::unseal_verifier(sealer, user, suite);
+  if (!verifier) return;
+  sealed = *daemon::seal_verifier(sealer, user.id, suite, *verifier);
+  must(std::ranges::equal(sealer.open({"user", user.id, purpose}, sealed)->reveal(), plain));
+  const auto shape = daemon::verifier_shape(daemon::verifier_shape_of(*verifier));
+  if (shape) must(shape->bits == verifier->group.bits() && shape->salt_size == verifier->salt.size());
 }
 
 void write_and_read(Script script) {
@@ -146,6 +165,7 @@ void write_and_read(Script script) {
   if (shapes) {
     for (const daemon::ShapeCount& each : shapes->crypt) shaped += each.users;
     for (const daemon::ShapeCount& each : shapes->md5) (void)daemon::salt_size_of(each.shape);
+    for (const daemon::ShapeCount& each : shapes->verifier) (void)daemon::verifier_shape(each.shape);
   }
   must(shaped <= 2);
   const auto sealed = store.credential(id, credential);
@@ -160,8 +180,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)keyd::fuzz::Database::instance();
   const keyd::fuzz::LockedMemoryBalance balance;
   keyd::fuzz::Script script({data, size});
-  if (script.octet() == 0xff) {
+  const std::uint8_t what = script.octet();
+  if (what == 0xff) {
     keyd::fuzz::open_hash(script);
+  } else if (what == 0xfe) {
+    keyd::fuzz::open_verifier(script);
   } else {
     keyd::fuzz::write_and_read(keyd::fuzz::Script({data, size}));
   }

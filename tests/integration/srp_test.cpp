@@ -165,7 +165,7 @@ TEST_F(Srp, AnUnknownUserIsAnsweredLikeARealOneOverAndOver) {
 TEST_F(Srp, ValuesThatMakeTheKeyKnownAreATryAndNoMore) {
   const auto group = *exchange::SrpGroup::listed(exchange::kDefaultGroupBits);
   const Bytes n(group.modulus_octets().begin(), group.modulus_octets().end());
-  const std::vector<Bytes> hostile = {{}, {0}, Bytes(384, 0), n, Bytes(385, 1), Bytes(1000, 0xff)};
+  const std::vector<Bytes> hostile = {{}, {0}, Bytes(384, 0), n, Bytes(385, 1), Bytes(390, 0xff)};
   for (const Bytes& A : hostile) {
     Forked attacker([&](Forked::Child& child) {
       RawClient raw(keyd_.runtime_dir());
@@ -186,6 +186,81 @@ TEST_F(Srp, ValuesThatMakeTheKeyKnownAreATryAndNoMore) {
     EXPECT_EQ(attacker.hear(), "denied") << A.size() << " octets";
   }
   EXPECT_TRUE(keyd_.wait_for_log("bad-key"));
+}
+
+// At each stage every message that is not the next one, the earlier ones again among them.
+TEST_F(Srp, AMessageOutOfItsPlaceEndsTheExchangeAndMarksNobody) {
+  enum Stage { kChallenged, kKeyed, kProven };
+  const auto packet_of = [](auto fill) {
+    wire::ClientPacket packet;
+    fill(packet);
+    return wire::encode(packet);
+  };
+  for (const Stage stage : {kChallenged, kKeyed, kProven}) {
+    for (int message = 0; message < 8; ++message) {
+      SCOPED_TRACE(std::to_string(stage) + " " + std::to_string(message));
+      Forked client([&](Forked::Child& child) {
+        RawClient raw(keyd_.runtime_dir());
+        exchange::SrpClient machine(RawClient::srp_choice("alice"), {});
+        const auto start = machine.start(crypto::fill_random);
+        if (!raw.ask_srp(start)) return 1;
+        const auto key =
+            machine.take_challenge(raw.last_octets(), raw.last_packet.srp(), crypto::fill_random_private);
+        if (stage >= kKeyed &&
+            (!raw.ask_srp(key) || !machine.take_key(raw.last_octets(), raw.last_packet.srp())))
+          return 2;
+        Result<Bytes> proof = fail(Code::kRefused, "none yet"), finished = fail(Code::kRefused, "none yet");
+        if (stage >= kProven) {
+          proof = machine.prove(bytes_of("right"));
+          if (!raw.ask_srp(proof)) return 3;
+          finished = machine.take_proof(raw.last_octets(), raw.last_packet.srp());
+        }
+        Bytes said;
+        switch (message) {
+          case 0: said = *start; break;
+          case 1: said = stage == kChallenged ? Bytes{} : *key; break;
+          case 2: said = stage == kProven ? *proof : Bytes{}; break;
+          case 3:
+            said = packet_of([](wire::ClientPacket& p) { p.set_finished(std::string(61, '\x01')); });
+            break;
+          case 4:
+            said = packet_of([](wire::ClientPacket& p) { p.set_record(std::string(64, '\x02')); });
+            break;
+          case 5:
+            said = packet_of([](wire::ClientPacket& p) {
+              p.mutable_kryptoknight_password()->set_password(std::string(157, '\x04'));
+            });
+            break;
+          case 6:
+            said = packet_of([](wire::ClientPacket& p) {
+              p.mutable_srp()->set_eap(std::string("\x02\x01\x00\x05\x13", 5));
+            });
+            break;
+          default:
+            // The next one itself, with one bit of its last octet changed.
+            said = stage == kChallenged ? *key
+                   : stage == kKeyed    ? *machine.prove(bytes_of("right"))
+                                        : *finished;
+            said.back() ^= 1;
+            break;
+        }
+        if (!said.empty() && !raw.send(said)) return 4;
+        wire::ServerPacket answer = said.empty() ? wire::ServerPacket() : raw.receive_message();
+        // A changed A is no mistake that keyd could know of: the proof will be.
+        const bool goes_on = stage == kChallenged && message == 7 && answer.has_srp();
+        child.say(said.empty() || goes_on || answer.has_denied() || answer.has_refused()
+                      ? "out"
+                      : answer.ShortDebugString());
+        child.hear();
+        return 0;
+      });
+      EXPECT_EQ(client.hear(), "out");
+      EXPECT_NE(keyd_.state_of(client.pid()), "COMPLETE");
+      client.say("done");
+      EXPECT_EQ(client.wait(), 0);
+    }
+  }
+  EXPECT_TRUE(comes_to("alice", "right", KEYCLIENT_OK)) << keyclient_error();
 }
 
 TEST_F(Srp, APasswordThatIsChangedMeanwhileLetsNobodyIn) {

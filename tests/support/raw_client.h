@@ -66,6 +66,7 @@ class RawClient {
   bool prove_srp(const std::string& password);
   // A step's packet, and the answer to it as the next step's input.
   bool ask_srp(const Result<Bytes>& packet);
+  [[nodiscard]] const Bytes& last_octets() const { return last_octets_; }
 
   wire::ServerPacket last_packet;
   std::optional<exchange::ChallengeClient> machine;
