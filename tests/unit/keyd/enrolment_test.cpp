@@ -15,7 +15,7 @@ namespace {
 
 constexpr SchemeSet kChallenge = scheme_bit(table::Scheme::kChallenge),
                     kKryptoknight = scheme_bit(table::Scheme::kKryptoknight);
-const exchange::Resalting kFast{.method = "sha512crypt", .cost = 1000};
+const Derivations kFast{.resalting = {.method = "sha512crypt", .cost = 1000}};
 
 class Enrolment : public ::testing::Test {
  protected:
@@ -31,7 +31,7 @@ class Enrolment : public ::testing::Test {
     return user;
   }
   Result<UserSecrets> secrets_for(SchemeSet schemes, bool historic, const std::string& password = "right") {
-    return make_secrets(sealer_, {"0123456789abcdef", schemes, historic}, bytes_of(password), kFast);
+    return make_secrets(sealer_, {"0123456789abcdef", "alice", schemes, historic}, bytes_of(password), kFast);
   }
   StoreSealer sealer_{key()};
 };
@@ -85,8 +85,8 @@ TEST_F(Enrolment, APasswordForKryptoknightIsOneThatCryptCanTake) {
 }
 
 TEST_F(Enrolment, AMethodThatCannotBeUsedIsAnError) {
-  EXPECT_FALSE(make_secrets(sealer_, {"0123456789abcdef", kKryptoknight, false}, bytes_of("right"),
-                            {.method = "md5crypt"}));
+  EXPECT_FALSE(make_secrets(sealer_, {"0123456789abcdef", "alice", kKryptoknight, false}, bytes_of("right"),
+                            {.resalting = {.method = "md5crypt"}}));
 }
 
 TEST_F(Enrolment, ImportedHashesAreKeptAsTheyAre) {
@@ -115,7 +115,7 @@ TEST(ChangeOfPassword, WinsOverANewSaltThatIsNeverPutOverIt) {
   auto first = SqliteUserStore::open(directory), second = SqliteUserStore::open(directory);
   ASSERT_TRUE(first && second);
   const StoreSealer& sealer = *first->sealer;
-  const Enrolled alice{"0123456789abcdef", kChallenge | kKryptoknight, false};
+  const Enrolled alice{"0123456789abcdef", "alice", kChallenge | kKryptoknight, false};
   const auto secrets_of = [&](const std::string& password) {
     return make_secrets(sealer, alice, bytes_of(password), kFast).value();
   };
@@ -136,7 +136,7 @@ TEST(ChangeOfPassword, WinsOverANewSaltThatIsNeverPutOverIt) {
       const StoredUser now = second->users->find("alice").value().value();
       const auto password = unseal_password(sealer, now).value();
       const auto hash =
-          exchange::make_password_hash(wire::SUITE_MODERN, password.reveal(), kFast, crypto::fill_random);
+          exchange::make_password_hash(wire::SUITE_MODERN, password.reveal(), kFast.resalting, crypto::fill_random);
       const auto put = second->users->replace_hash(now.id, now.version, wire::SUITE_MODERN,
                                                    seal_hash(sealer, now.id, *hash).value(), now.crypt_shape);
       if (put) ++renewed;
@@ -170,7 +170,7 @@ TEST(ChangeOfPassword, IsForTheUserThatItWasMadeForAlone) {
   user.schemes = kChallenge;
   user.sealed_password = seal_password(*store->sealer, user.id, bytes_of("right")).value();
   ASSERT_TRUE(store->users->add(user));
-  const Enrolled alice{user.id, kChallenge, false};
+  const Enrolled alice{user.id, user.name, kChallenge, false};
   const UserSecrets secrets = make_secrets(*store->sealer, alice, bytes_of("new"), kFast).value();
   Enrolled other = alice;
   other.user_id = "fedcba9876543210";

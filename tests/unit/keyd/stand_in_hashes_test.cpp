@@ -46,7 +46,7 @@ TEST_F(StandIns, HaveTheSaltsThatTheMethodItselfMakes) {
         size = setting->salt.size();
         for (std::size_t at = 0; at < size; ++at) real[at].insert(setting->salt[at]);
       }
-      stand_ins_->set_shapes({.crypt = {{shape, 1}}, .md5 = {}});
+      stand_ins_->set_shapes({.crypt = {{shape, 1}}, .md5 = {}, .verifier = {}});
       for (int i = 0; i < 1500; ++i) {
         const auto setting = setting_of("name" + std::to_string(i));
         ASSERT_EQ(crypt_shape_of(setting), shape);
@@ -79,7 +79,7 @@ TEST_F(StandIns, FollowTheUsersToTheUsualShape) {
   const std::string rare = "$1$ 8 $";
   std::set<std::string> before;
   for (const std::uint64_t old : {8u, 4u, 1u, 0u}) {
-    stand_ins_->set_shapes({.crypt = {{usual, 10 - old}, {rare, old}}, .md5 = {}});
+    stand_ins_->set_shapes({.crypt = {{usual, 10 - old}, {rare, old}}, .md5 = {}, .verifier = {}});
     std::set<std::string> now;
     for (int i = 0; i < 2000; ++i) {
       const std::string name = "name" + std::to_string(i);
@@ -112,7 +112,7 @@ TEST_F(StandIns, KeepTheSettingOfWhoMayNotLogIn) {
 
 // Of the historic suite too: after a change of how salts travel, users keep their sizes until they log in.
 TEST_F(StandIns, HaveTheSaltSizesOfHistoricHashes) {
-  stand_ins_->set_shapes({.crypt = {}, .md5 = {{"8", 3}, {"16", 1}}});
+  stand_ins_->set_shapes({.crypt = {}, .md5 = {{"8", 3}, {"16", 1}}, .verifier = {}});
   std::map<std::size_t, int> sizes;
   for (int i = 0; i < 1000; ++i) {
     auto hash = stand_ins_->hash_of(nullptr, "name" + std::to_string(i), wire::SUITE_HISTORIC, true);
