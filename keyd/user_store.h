@@ -53,8 +53,9 @@ struct StoredUser {
 // The secrets that an enrolment or a change of password gives a user. What is empty is taken away, and with a scheme's
 // last secret the scheme.
 struct UserSecrets {
-  Bytes sealed_password, sealed_crypt, sealed_md5, sealed_verifier, sealed_historic_verifier;
-  std::string crypt_shape, md5_shape, verifier_shape;
+  Bytes sealed_password = {}, sealed_crypt = {}, sealed_md5 = {};
+  Bytes sealed_verifier = {}, sealed_historic_verifier = {};
+  std::string crypt_shape = {}, md5_shape = {}, verifier_shape = {};
 };
 // `schemes` with those schemes of `secrets` in place of the ones that secrets of this kind are for.
 [[nodiscard]] SchemeSet schemes_of(const UserSecrets& secrets, SchemeSet schemes);
@@ -158,7 +159,7 @@ class UserStore {
                                                   const std::string& shape) = 0;
   // How many users have a secret of each shape.
   struct Shapes {
-    std::vector<ShapeCount> crypt, md5, verifier;
+    std::vector<ShapeCount> crypt = {}, md5 = {}, verifier = {};
   };
   [[nodiscard]] virtual Result<Shapes> shapes() = 0;
   [[nodiscard]] virtual Result<void> set_state(const std::string& name, UserState state) = 0;

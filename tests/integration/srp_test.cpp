@@ -12,6 +12,7 @@
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/wide_limits.h"
 
 namespace keyd::testing {
 namespace {
@@ -20,8 +21,7 @@ using Json = nlohmann::json;
 
 class Srp : public ::testing::Test {
  protected:
-  explicit Srp(const std::string& configuration = {})
-      : keyd_("[historic]\nenabled = true\n" + configuration) {}
+  Srp() : keyd_("[historic]\nenabled = true\n" + std::string(kUnlimitedTries)) {}
   void SetUp() override {
     ASSERT_TRUE(keyd_.start()) << keyd_.log();
     keyd_.enrol("alice", "right", {"--scheme", "srp"});

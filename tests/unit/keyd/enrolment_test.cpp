@@ -14,7 +14,8 @@ namespace keyd::daemon {
 namespace {
 
 constexpr SchemeSet kChallenge = scheme_bit(table::Scheme::kChallenge),
-                    kKryptoknight = scheme_bit(table::Scheme::kKryptoknight);
+                    kKryptoknight = scheme_bit(table::Scheme::kKryptoknight),
+                    kSrp = scheme_bit(table::Scheme::kSrp);
 const Derivations kFast{.resalting = {.method = "sha512crypt", .cost = 1000}};
 
 class Enrolment : public ::testing::Test {
@@ -37,7 +38,8 @@ class Enrolment : public ::testing::Test {
 };
 
 TEST_F(Enrolment, GivesTheSecretsOfExactlyTheSchemesAskedFor) {
-  for (const SchemeSet schemes : {kChallenge, kKryptoknight, kChallenge | kKryptoknight}) {
+  for (const SchemeSet schemes :
+       {kChallenge, kKryptoknight, kChallenge | kKryptoknight, kSrp, kChallenge | kSrp}) {
     for (const bool historic : {false, true}) {
       const auto secrets = secrets_for(schemes, historic);
       ASSERT_TRUE(secrets);
@@ -45,8 +47,11 @@ TEST_F(Enrolment, GivesTheSecretsOfExactlyTheSchemesAskedFor) {
       EXPECT_EQ(!secrets->sealed_crypt.empty(), (schemes & kKryptoknight) != 0);
       EXPECT_EQ(!secrets->crypt_shape.empty(), (schemes & kKryptoknight) != 0);
       EXPECT_EQ(!secrets->sealed_md5.empty(), (schemes & kKryptoknight) != 0 && historic);
+      EXPECT_EQ(!secrets->sealed_verifier.empty(), (schemes & kSrp) != 0);
+      EXPECT_EQ(!secrets->verifier_shape.empty(), (schemes & kSrp) != 0);
+      EXPECT_EQ(!secrets->sealed_historic_verifier.empty(), (schemes & kSrp) != 0 && historic);
       EXPECT_EQ(schemes_of(*secrets, 0), schemes);
-      EXPECT_EQ(schemes_of(*secrets, ~SchemeSet{0}), ~(kChallenge | kKryptoknight) | schemes)
+      EXPECT_EQ(schemes_of(*secrets, ~SchemeSet{0}), ~(kChallenge | kKryptoknight | kSrp) | schemes)
           << "others stay";
     }
   }
@@ -135,8 +140,8 @@ TEST(ChangeOfPassword, WinsOverANewSaltThatIsNeverPutOverIt) {
     while (!stop) {
       const StoredUser now = second->users->find("alice").value().value();
       const auto password = unseal_password(sealer, now).value();
-      const auto hash =
-          exchange::make_password_hash(wire::SUITE_MODERN, password.reveal(), kFast.resalting, crypto::fill_random);
+      const auto hash = exchange::make_password_hash(wire::SUITE_MODERN, password.reveal(), kFast.resalting,
+                                                     crypto::fill_random);
       const auto put = second->users->replace_hash(now.id, now.version, wire::SUITE_MODERN,
                                                    seal_hash(sealer, now.id, *hash).value(), now.crypt_shape);
       if (put) ++renewed;
