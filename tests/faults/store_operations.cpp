@@ -61,6 +61,15 @@ StoredUser hashed_user(const StoreSealer& sealer, const std::string& name, char 
   return user;
 }
 
+exchange::SrpVerifier verifier(std::uint8_t v) {
+  return {*exchange::SrpGroup::listed(2048), Bytes(16, v), {}, secret::SecretBuffer::copy_of(Bytes(200, v))};
+}
+void give_verifiers(UserSecrets& secrets, const StoreSealer& sealer, const std::string& id, std::uint8_t v) {
+  secrets.sealed_verifier = *seal_verifier(sealer, id, wire::SUITE_MODERN, verifier(v));
+  secrets.verifier_shape = verifier_shape_of(verifier(v));
+  secrets.sealed_historic_verifier = *seal_verifier(sealer, id, wire::SUITE_HISTORIC, verifier(v));
+}
+
 Result<void> renew_hash(UserStore& users, const StoreSealer& sealer, const exchange::PasswordHash& hash) {
   const auto known = users.find("dora");
   if (!known) return std::unexpected(known.error());
@@ -108,6 +117,12 @@ constexpr StoreOperation kOperations[] = {
                            .sealed_md5 = *seal_hash(sealer, id, historic_hash('c')),
                            .crypt_shape = shape_of(modern_hash("changed")),
                            .md5_shape = "16"});
+     }},
+    {"set a password and verifiers",
+     [](UserStore& users, const StoreSealer& sealer) {
+       UserSecrets secrets;
+       give_verifiers(secrets, sealer, std::string(16, 'd'), 7);
+       return set_secrets(users, "dora", secrets);
      }},
     {"take a hash away",
      [](UserStore& users, const StoreSealer& sealer) {
@@ -178,10 +193,12 @@ void make_sample_store(const std::string& directory) {
 }
 
 void make_version(int version, const std::string& directory) {
-  const std::string hashes =
-      "DROP TABLE hashes; ALTER TABLE users DROP COLUMN version; UPDATE users SET schemes = schemes & ~4;";
-  const std::string sql = hashes + (version == 1 ? "DROP TABLE tries; " : "") +
-                          "PRAGMA user_version = " + std::to_string(version);
+  std::string sql = "DROP TABLE verifiers; UPDATE users SET schemes = schemes & ~8;";
+  if (version < 3)
+    sql +=
+        "DROP TABLE hashes; ALTER TABLE users DROP COLUMN version; UPDATE users SET schemes = schemes & ~4;";
+  if (version < 2) sql += "DROP TABLE tries; ";
+  sql += "PRAGMA user_version = " + std::to_string(version);
   sqlite3* db = nullptr;
   const bool done = sqlite3_open((directory + "/keyd.db").c_str(), &db) == SQLITE_OK &&
                     sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK;
@@ -205,6 +222,12 @@ std::string content_of_store(UserStore& users, const StoreSealer& sealer) {
       if (!hash && hash.error().code == Code::kNotFound) continue;
       if (!hash) return error(hash.error());
       out.append(text_of(hash->salt)).append("$").append(text_of(hash->hash.reveal())).append(":");
+    }
+    for (const wire::Suite suite : {wire::SUITE_MODERN, wire::SUITE_HISTORIC}) {
+      const auto verifier = unseal_verifier(sealer, user, suite);
+      if (!verifier && verifier.error().code == Code::kNotFound) continue;
+      if (!verifier) return error(verifier.error());
+      out.append(user.verifier_shape).append(to_hex(verifier->v.reveal().first(8))).append(":");
     }
     out += std::string(daemon::name_of(user.state)) + ":" + std::to_string(user.schemes) + user.crypt_shape +
            "v" + std::to_string(user.version);
