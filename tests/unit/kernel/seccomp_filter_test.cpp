@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <thread>
 
@@ -65,10 +66,13 @@ TEST(SeccompFilter, IsForThreadsThatThereAreAlreadyToo) {
   test::Child child([] {
     int seen = 0;
     SystemCalls calls = least();
+    std::atomic<bool> runs = false;
     std::thread other([&] {
+      runs = true;
       while (::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == 0) ::sched_yield();
       seen = errno;  // the filter has come: even to ask for it is refused
     });
+    while (!runs) ::sched_yield();  // a thread that the filter meets half started is ended by its C library
     const bool restricted = restrict_system_calls({calls, {}, {}}).has_value();
     other.join();
     return restricted ? seen : 100;
