@@ -41,16 +41,17 @@ Result<void> add_hash(const StoreSealer& sealer, const Enrolled& user, ByteView 
 }
 
 // Seed 002, steps 302 and 316: the verifier by a fresh salt.
-Result<void> add_verifier(const StoreSealer& sealer, const Enrolled& user, ByteView password, unsigned group_bits,
-                          wire::Suite suite, UserSecrets& into) {
+Result<void> add_verifier(const StoreSealer& sealer, const Enrolled& user, ByteView password,
+                          unsigned group_bits, wire::Suite suite, UserSecrets& into) {
   auto group = exchange::SrpGroup::listed(group_bits);
   if (!group) return std::unexpected(group.error());
   exchange::SrpVerifier verifier{std::move(*group), Bytes(kSaltSize), {}, {}};
   if (suite == wire::SUITE_MODERN) verifier.derivation = exchange::kDefaultDerivation;
   if (!crypto::fill_random(verifier.salt)) return fail(Code::kBroken, "no random numbers");
-  const auto x = exchange::derive_x(verifier.derivation, bytes_of(user.name), password, verifier.salt);
-  if (!x) return std::unexpected(x.error());
-  verifier.v = exchange::verifier_of(verifier.group, x->reveal());
+  auto v = exchange::make_verifier({verifier.group, verifier.salt, verifier.derivation}, bytes_of(user.name),
+                                   password);
+  if (!v) return std::unexpected(v.error());
+  verifier.v = std::move(*v);
   auto sealed = seal_verifier(sealer, user.user_id, suite, verifier);
   if (!sealed) return std::unexpected(sealed.error());
   if (suite == wire::SUITE_MODERN) {

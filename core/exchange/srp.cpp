@@ -185,6 +185,7 @@ Result<Bytes> SrpClient::take_challenge(ByteView packet, const wire::SrpPacket& 
   server_random_ = copy_of(historic ? bytes_of(challenge.server_random()) : body->server_random);
   salt_ = copy_of(body->salt);
   derivation_ = body->derivation;
+  group_ = *group;
   pair_ = std::move(*pair);
   transcript_.server_said(packet);
   auto octets = respond(SrpSubtype::kKey, pair_->power.reveal());

@@ -77,6 +77,8 @@ class SrpClient {
   [[nodiscard]] Result<SecureChannel> finish(ByteView packet, const wire::SrpPacket& success);
   // After finish(); may be called once.
   [[nodiscard]] SrpKeys take_keys();
+  // Of the verifier that the server has; to be asked after take_challenge().
+  [[nodiscard]] VerifierParameters parameters() const { return {*group_, salt_, derivation_}; }
 
   [[nodiscard]] const std::string& session_id() const { return session_id_; }
 
@@ -95,6 +97,7 @@ class SrpClient {
   std::string session_id_;
   Bytes server_random_, salt_;
   XDerivation derivation_;
+  std::optional<SrpGroup> group_;
   std::optional<EphemeralPair> pair_;  // a, A
   std::optional<crypto::Number> B_, u_;
   secret::SecretBuffer K_;

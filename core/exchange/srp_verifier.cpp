@@ -70,6 +70,12 @@ secret::SecretBuffer verifier_of(const SrpGroup& group, ByteView x) {
   return group.modulus().power(group.generator(), crypto::Number::of(x)).secret_octets();
 }
 
+Result<secret::SecretBuffer> make_verifier(const VerifierParameters& by, ByteView user, ByteView password) {
+  const auto x = derive_x(by.derivation, user, password, by.salt);
+  if (!x) return std::unexpected(x.error());
+  return verifier_of(by.group, x->reveal());
+}
+
 Result<void> check_verifier(const SrpGroup& group, ByteView v) {
   if (v.size() > group.octets()) return fail(Code::kInvalid, "the verifier is longer than the modulus");
   const crypto::Number number = crypto::Number::of(v);

@@ -51,6 +51,13 @@ struct DerivationPolicy {
 // kRefused: not by this policy.
 [[nodiscard]] Result<void> check_derivation(const XDerivation& derivation, const DerivationPolicy& policy);
 
+// What a verifier is made by, beside user and password.
+struct VerifierParameters {
+  SrpGroup group;
+  Bytes salt;  // 1 to kLongestSalt octets
+  XDerivation derivation;
+};
+
 // x, as many octets as H gives. `salt` holds kLongestSalt octets at most. kExhausted: no memory for scrypt.
 [[nodiscard]] Result<secret::SecretBuffer> derive_x(const XDerivation& derivation, ByteView user,
                                                     ByteView password, ByteView salt);
@@ -60,6 +67,10 @@ struct DerivationPolicy {
 
 // v = g^x mod N, big-endian without leading zeros.
 [[nodiscard]] secret::SecretBuffer verifier_of(const SrpGroup& group, ByteView x);
+
+// Steps one to four of step 316 at once. Errors as of derive_x.
+[[nodiscard]] Result<secret::SecretBuffer> make_verifier(const VerifierParameters& by, ByteView user,
+                                                         ByteView password);
 
 // Whether it can be one: 1 < v < N. kInvalid otherwise.
 [[nodiscard]] Result<void> check_verifier(const SrpGroup& group, ByteView v);
