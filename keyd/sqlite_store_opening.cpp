@@ -21,7 +21,7 @@ constexpr const char* kKey = "store.key";
 constexpr const char* kNewKey = "store.key.new";
 constexpr const char* kKeyCredential = "keyd-store-key";
 constexpr int kApplicationId = 0x6b657964;  // "keyd": SQLite's own place for it
-constexpr int kSchemaVersion = 4;
+constexpr int kSchemaVersion = 5;
 constexpr off_t kPageSize = 4096;
 constexpr std::string_view kKeyCheck = "this value opens under the right store key";
 
@@ -82,6 +82,27 @@ constexpr const char* kVerifiersSchema = R"(
   ) STRICT, WITHOUT ROWID;
 )";
 
+// Since version 5. `change_*` is the change of password that is due (reason 0: none), `change_serial` the last one that was;
+// `carried_*` what sessions under the password have carried. `version` in the history is the user's that a change made.
+constexpr const char* kChangesSchema = R"(
+  ALTER TABLE users ADD COLUMN change_reason INTEGER NOT NULL DEFAULT 0 CHECK (change_reason BETWEEN 0 AND 4);
+  ALTER TABLE users ADD COLUMN change_serial INTEGER NOT NULL DEFAULT 0 CHECK (change_serial >= 0);
+  ALTER TABLE users ADD COLUMN change_since INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE users ADD COLUMN change_failures INTEGER NOT NULL DEFAULT 0 CHECK (change_failures >= 0);
+  ALTER TABLE users ADD COLUMN carried_octets INTEGER NOT NULL DEFAULT 0 CHECK (carried_octets >= 0);
+  ALTER TABLE users ADD COLUMN carried_records INTEGER NOT NULL DEFAULT 0 CHECK (carried_records >= 0);
+  ALTER TABLE users ADD COLUMN history_salt BLOB NOT NULL DEFAULT x'00000000000000000000000000000000'
+    CHECK (length(history_salt) = 16);
+  UPDATE users SET history_salt = randomblob(16);
+  CREATE TABLE password_history (
+    user_id BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    version INTEGER NOT NULL,
+    sealed BLOB NOT NULL CHECK (length(sealed) > 0),
+    PRIMARY KEY (user_id, version)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX users_by_password_age ON users (password_changed) WHERE change_reason = 0 AND schemes & 8 != 0;
+)";
+
 Error damaged() {
   return {Code::kBroken,
           fmt::format("{} is damaged; restore it from a backup (it was left as it is)", kDatabase)};
@@ -112,7 +133,7 @@ Result<void> SqliteUserStore::configure() {
 Result<void> SqliteUserStore::create_schema(const Bytes& check) {
   Transaction transaction(*this);
   if (auto begun = transaction.begin(); !begun) return begun;
-  for (const char* schema : {kSchema, kTriesSchema, kHashesSchema, kVerifiersSchema})
+  for (const char* schema : {kSchema, kTriesSchema, kHashesSchema, kVerifiersSchema, kChangesSchema})
     if (auto made = execute(schema); !made) return made;
   if (auto marked = execute(
           fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {};", kApplicationId, kSchemaVersion)
@@ -135,7 +156,10 @@ Result<void> SqliteUserStore::migrate(int from) {
     if (from < 3) {
       if (auto made = execute(kHashesSchema); !made) return made;
     }
-    if (auto made = execute(kVerifiersSchema); !made) return made;
+    if (from < 4) {
+      if (auto made = execute(kVerifiersSchema); !made) return made;
+    }
+    if (auto made = execute(kChangesSchema); !made) return made;
     return execute(fmt::format("PRAGMA user_version = {};", kSchemaVersion).c_str());
   });
 }

@@ -1,4 +1,5 @@
-// Statements and transactions; how the files come to be and are judged is sqlite_store_opening.cpp.
+// Statements and transactions; how the files come to be and are judged is sqlite_store_opening.cpp, changes of passwords are
+// sqlite_password_changes.cpp.
 #include "keyd/sqlite_user_store.h"
 
 #include <fmt/format.h>
@@ -6,6 +7,7 @@
 #include <ctime>
 
 #include "core/base/untrusted_text.h"
+#include "keyd/sqlite_due_change.h"
 #include "keyd/sqlite_statement.h"
 
 namespace keyd::daemon {
@@ -15,7 +17,8 @@ namespace {
 constexpr const char* kUserColumns =
     "SELECT users.name, id, state, schemes, allow_historic, created, password_changed, sealed_password,"
     " (SELECT count(*) FROM credentials WHERE user_id = users.id), version,"
-    " modern.sealed, modern.shape, historic.sealed, historic.shape, srp.sealed, srp.shape, srp3.sealed FROM users"
+    " modern.sealed, modern.shape, historic.sealed, historic.shape, srp.sealed, srp.shape, srp3.sealed,"
+    " change_reason, change_serial, change_since, change_failures, carried_octets, carried_records, history_salt FROM users"
     " LEFT JOIN hashes AS modern ON modern.user_id = users.id AND modern.suite = 1"
     " LEFT JOIN hashes AS historic ON historic.user_id = users.id AND historic.suite = 2"
     " LEFT JOIN verifiers AS srp ON srp.user_id = users.id AND srp.suite = 1"
@@ -99,8 +102,7 @@ UserState state_from(std::int64_t number) {
   }
 }
 
-template <typename Row>
-StoredUser user_from(const Row& row) {
+StoredUser user_from(const SqliteStatement& row) {
   StoredUser user;
   user.name = row.text(0);
   user.id = row.text(1);
@@ -119,8 +121,15 @@ StoredUser user_from(const Row& row) {
   user.sealed_verifier = row.blob(14);
   user.verifier_shape = row.text(15);
   user.sealed_historic_verifier = row.blob(16);
+  user.due = due_from_row(row, 17);
+  user.carried_octets = count_from_row(row.number(21));
+  user.carried_records = count_from_row(row.number(22));
+  user.history_salt = row.blob(23);
   return user;
 }
+
+constexpr const char* kActivate =
+    "UPDATE users SET state = ?, version = version + 1, change_failures = 0 WHERE name = ?";
 
 std::string no_user(const std::string& name) { return "no user \"" + escape(name) + "\""; }
 
@@ -160,14 +169,18 @@ Result<void> SqliteUserStore::write_probe() {
 }
 
 Result<void> SqliteUserStore::add(const StoredUser& user) {
+  if (!user.history_salt.empty() && user.history_salt.size() != kHistorySaltSize)
+    return fail(Code::kInvalid, "this is no salt for a history of passwords");
   return change([&]() -> Result<void> {
     SqliteStatement insert(
         db_.get(),
         "INSERT INTO users (name, id, state, schemes, allow_historic, created, password_changed, "
-        "sealed_password) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+        "sealed_password, history_salt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, coalesce(nullif(?, x''), randomblob(16)))");
+    static_assert(kHistorySaltSize == 16);
     insert.bind(user.name).bind_blob(bytes_of(user.id)).bind(static_cast<std::int64_t>(user.state));
     insert.bind(std::int64_t{user.schemes}).bind(std::int64_t{user.allow_historic}).bind(seconds_now());
     insert.bind(static_cast<std::int64_t>(user.password_changed)).bind_blob(user.sealed_password);
+    insert.bind_blob(user.history_salt);
     if (insert.step() != SqliteStatement::Step::kDone) {
       if (sqlite3_errcode(db_.get()) % 256 == SQLITE_CONSTRAINT)
         return fail(Code::kRefused, "user \"" + escape(user.name) + "\" is enrolled already");
@@ -215,12 +228,13 @@ Result<void> SqliteUserStore::put_derived(const std::string& user_id, const User
                        {"verifiers", wire::SUITE_MODERN, secrets.sealed_verifier, secrets.verifier_shape},
                        {"verifiers", wire::SUITE_HISTORIC, secrets.sealed_historic_verifier, {}}};
   for (const Row& row : kRows) {
-    const std::string sql =
-        row.sealed.empty() ? fmt::format("DELETE FROM {} WHERE user_id = ? AND suite = ?", row.table)
-                           : fmt::format("INSERT INTO {} (user_id, suite, sealed, shape) VALUES (?, ?, ?, ?)"
-                                         " ON CONFLICT (user_id, suite) DO UPDATE SET sealed = excluded.sealed,"
-                                         " shape = excluded.shape",
-                                         row.table);
+    const std::string sql = row.sealed.empty()
+                                ? fmt::format("DELETE FROM {} WHERE user_id = ? AND suite = ?", row.table)
+                                : fmt::format(
+                                      "INSERT INTO {} (user_id, suite, sealed, shape) VALUES (?, ?, ?, ?)"
+                                      " ON CONFLICT (user_id, suite) DO UPDATE SET sealed = excluded.sealed,"
+                                      " shape = excluded.shape",
+                                      row.table);
     SqliteStatement put(db_.get(), sql.c_str());
     const std::string shape(row.shape);
     put.bind_blob(bytes_of(user_id)).bind(std::int64_t{row.suite});
@@ -235,13 +249,7 @@ Result<void> SqliteUserStore::set_secrets(const std::string& user_id, std::uint6
   return change([&]() -> Result<void> {
     const auto schemes = schemes_at(user_id, version);
     if (!schemes) return std::unexpected(schemes.error());
-    SqliteStatement update(db_.get(),
-                           "UPDATE users SET sealed_password = ?, password_changed = ?, schemes = ?,"
-                           " version = version + 1 WHERE id = ?");
-    update.bind_blob(secrets.sealed_password).bind(seconds_now());
-    update.bind(std::int64_t{schemes_of(secrets, *schemes)}).bind_blob(bytes_of(user_id));
-    if (update.step() != SqliteStatement::Step::kDone) return failure("change a password");
-    return put_derived(user_id, secrets);
+    return put_password(user_id, secrets, schemes_of(secrets, *schemes));
   });
 }
 
@@ -262,7 +270,9 @@ Result<void> SqliteUserStore::replace_hash(const std::string& user_id, std::uint
 Result<std::vector<ShapeCount>> SqliteUserStore::shapes_in(const char* table, wire::Suite suite) {
   SqliteStatement select(
       db_.get(),
-      fmt::format("SELECT shape, count(*) FROM {} WHERE suite = ? AND shape != '' GROUP BY shape ORDER BY shape", table)
+      fmt::format(
+          "SELECT shape, count(*) FROM {} WHERE suite = ? AND shape != '' GROUP BY shape ORDER BY shape",
+          table)
           .c_str());
   select.bind(std::int64_t{suite});
   std::vector<ShapeCount> shapes;
@@ -284,7 +294,10 @@ Result<UserStore::Shapes> SqliteUserStore::shapes() {
 
 Result<void> SqliteUserStore::set_state(const std::string& name, UserState state) {
   return change([&] {
-    SqliteStatement update(db_.get(), "UPDATE users SET state = ?, version = version + 1 WHERE name = ?");
+    SqliteStatement update(db_.get(),
+                           state == UserState::kActive
+                               ? kActivate
+                               : "UPDATE users SET state = ?, version = version + 1 WHERE name = ?");
     update.bind(static_cast<std::int64_t>(state)).bind(name);
     return change_one(update, no_user(name));
   });
@@ -310,7 +323,7 @@ Result<void> SqliteUserStore::unlock(const std::string& name) {
   if ((*user)->state == UserState::kDisabled)
     return fail(Code::kRefused, "the user is disabled, not locked; use: keyadm user enable");
   return change([&]() -> Result<void> {
-    SqliteStatement activate(db_.get(), "UPDATE users SET state = ?, version = version + 1 WHERE name = ?");
+    SqliteStatement activate(db_.get(), kActivate);
     activate.bind(static_cast<std::int64_t>(UserState::kActive)).bind(name);
     if (auto changed = change_one(activate, no_user(name)); !changed) return changed;
     return clear_failures(name);

@@ -37,6 +37,14 @@ class SqliteUserStore final : public UserStore {
   Result<void> set_state(const std::string& name, UserState state) override;
   Result<void> remove(const std::string& name) override;
   Result<void> unlock(const std::string& name) override;
+  Result<DueChange> ask_change(const std::string& name, ChangeReason reason) override;
+  Result<ChangeFailure> fail_change(const std::string& user_id, std::uint64_t serial,
+                                    std::uint32_t most) override;
+  Result<void> change_password(const std::string& user_id, std::uint64_t version, const UserSecrets& secrets,
+                               const Bytes& sealed_history, std::uint32_t keep) override;
+  Result<std::vector<Bytes>> password_history(const std::string& user_id) override;
+  Result<void> carry(const std::vector<Carried>& carried) override;
+  Result<std::vector<std::string>> passwords_older_than(std::uint64_t before, std::size_t limit) override;
   Result<std::vector<TryCount>> tries() override;
   Result<void> record_tries(const std::vector<TryCount>& counts) override;
   Result<void> set_credential(const std::string& user, const std::string& name, const Bytes& sealed,
@@ -102,8 +110,12 @@ class SqliteUserStore final : public UserStore {
   [[nodiscard]] Result<void> change_one(SqliteStatement& statement, const std::string& missing);
   // Inside a change: the schemes of the user with this id, if the record is still of `version`. kNotFound, kConflict.
   [[nodiscard]] Result<SchemeSet> schemes_at(const std::string& user_id, std::uint64_t version);
-  // Inside a change: the hash of one suite; no octets: none.
-  // What crypt(3), MD5 and SRP have made of the password; what is empty is removed.
+  // Inside a change: another password has been set, by these secrets, for `schemes`.
+  [[nodiscard]] Result<void> put_password(const std::string& user_id, const UserSecrets& secrets,
+                                          SchemeSet schemes);
+  // Inside a change: `sealed` becomes the newest of the history, which has `keep` at most.
+  [[nodiscard]] Result<void> put_history(const std::string& user_id, const Bytes& sealed, std::uint32_t keep);
+  // Inside a change: what crypt(3), MD5 and SRP have made of the password; what is empty is removed.
   [[nodiscard]] Result<void> put_derived(const std::string& user_id, const UserSecrets& secrets);
   [[nodiscard]] Result<std::vector<ShapeCount>> shapes_in(const char* table, wire::Suite suite);
 

@@ -59,6 +59,17 @@ const char* name_of(UserState state) {
   return "disabled";
 }
 
+const char* name_of(ChangeReason reason) {
+  switch (reason) {
+    case ChangeReason::kNone: return "";
+    case ChangeReason::kAdministrator: return "administrator";
+    case ChangeReason::kAge: return "age";
+    case ChangeReason::kOctets: return "octets";
+    case ChangeReason::kMessages: return "messages";
+  }
+  return "";
+}
+
 Result<Bytes> seal_password(const StoreSealer& sealer, std::string_view user_id, ByteView password) {
   return sealer.seal({"user", user_id, "challenge.password"}, password);
 }
@@ -158,7 +169,8 @@ class Cutter {
 
 Result<exchange::SrpVerifier> verifier_from(ByteView octets, wire::Suite suite) {
   Cutter cut(octets);
-  if (cut.number(1) != kVerifierForm || cut.number(1) != static_cast<std::size_t>(suite)) return no_verifier();
+  if (cut.number(1) != kVerifierForm || cut.number(1) != static_cast<std::size_t>(suite))
+    return no_verifier();
   const auto derivation = exchange::XDerivation::from(cut.take(exchange::XDerivation::kSize));
   const ByteView salt = cut.take(cut.number(1));
   const ByteView modulus = cut.take(cut.number(2));
@@ -198,7 +210,8 @@ Result<Bytes> seal_verifier(const StoreSealer& sealer, std::string_view user_id,
   return sealer.seal({"user", user_id, verifier_purpose(suite)}, plain.reveal());
 }
 
-Result<exchange::SrpVerifier> unseal_verifier(const StoreSealer& sealer, const StoredUser& user, wire::Suite suite) {
+Result<exchange::SrpVerifier> unseal_verifier(const StoreSealer& sealer, const StoredUser& user,
+                                              wire::Suite suite) {
   const Bytes& sealed = suite == wire::SUITE_MODERN ? user.sealed_verifier : user.sealed_historic_verifier;
   if (sealed.empty()) return fail(Code::kNotFound, "the user has no such verifier");
   const auto plain = sealer.open({"user", user.id, verifier_purpose(suite)}, sealed);
@@ -222,7 +235,8 @@ std::optional<VerifierShape> verifier_shape(const std::string& shape) {
       static_cast<std::size_t>(end) != shape.size() || !from_hex(derivation, octets))
     return std::nullopt;
   const auto how = exchange::XDerivation::from(octets);
-  if (!how || !exchange::SrpGroup::listed(out.bits) || out.salt_size == 0 || out.salt_size > exchange::kLongestSalt)
+  if (!how || !exchange::SrpGroup::listed(out.bits) || out.salt_size == 0 ||
+      out.salt_size > exchange::kLongestSalt)
     return std::nullopt;
   out.derivation = *how;
   return out;
@@ -230,12 +244,26 @@ std::optional<VerifierShape> verifier_shape(const std::string& shape) {
 
 SchemeSet schemes_of(const UserSecrets& secrets, SchemeSet schemes) {
   const SchemeSet challenge = scheme_bit(table::Scheme::kChallenge),
-                  kryptoknight = scheme_bit(table::Scheme::kKryptoknight), srp = scheme_bit(table::Scheme::kSrp);
+                  kryptoknight = scheme_bit(table::Scheme::kKryptoknight),
+                  srp = scheme_bit(table::Scheme::kSrp);
   schemes &= ~(challenge | kryptoknight | srp);
   if (!secrets.sealed_verifier.empty() || !secrets.sealed_historic_verifier.empty()) schemes |= srp;
   if (!secrets.sealed_password.empty()) schemes |= challenge;
   if (!secrets.sealed_crypt.empty() || !secrets.sealed_md5.empty()) schemes |= kryptoknight;
   return schemes;
+}
+
+Result<Bytes> seal_history(const StoreSealer& sealer, std::string_view user_id, ByteView hash) {
+  if (hash.size() != kHistoryHashSize) return fail(Code::kInvalid, "this is no hash of a recent password");
+  return sealer.seal({"user", user_id, "password-history"}, hash);
+}
+
+Result<secret::SecretBuffer> unseal_history(const StoreSealer& sealer, std::string_view user_id,
+                                            ByteView sealed) {
+  auto hash = sealer.open({"user", user_id, "password-history"}, sealed);
+  if (hash && hash->size() != kHistoryHashSize)
+    return fail(Code::kBroken, "a sealed hash of a recent password is of no known form");
+  return hash;
 }
 
 Result<Bytes> seal_credential(const StoreSealer& sealer, std::string_view user_id, std::string_view name,

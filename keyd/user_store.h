@@ -28,6 +28,25 @@ using SchemeSet = std::uint32_t;  // bit 1 << Scheme
   return 1u << static_cast<unsigned>(scheme);
 }
 
+// Why a password is to be changed (seed 002, step 310).
+enum class ChangeReason : std::uint8_t {
+  kNone = 0,
+  kAdministrator = 1,  // one of them asks for it
+  kAge = 2,            // it was set too long ago
+  kOctets = 3,         // sessions under it have carried that much,
+  kMessages = 4        // or so many records
+};
+// "administrator", "age", "octets", "messages"; of kNone nothing.
+[[nodiscard]] const char* name_of(ChangeReason reason);
+
+// A change of password that a user is to make.
+struct DueChange {
+  std::uint64_t serial = 0;  // grows with each change that becomes due to the user; 0: none is due
+  ChangeReason reason = ChangeReason::kNone;
+  std::uint64_t since = 0;     // seconds since the Unix epoch
+  std::uint32_t failures = 0;  // requests of it that were received and not answered
+};
+
 // A user as stored. The password stays sealed; unseal_password opens it for the moment of use.
 struct StoredUser {
   std::string id;  // 16 random octets given at enrolment: a name enrolled anew is another user
@@ -40,15 +59,19 @@ struct StoredUser {
   // Grows with every change of what a login rests on: a secret, the state. A change that was thought of for one
   // version does not hold for another.
   std::uint64_t version = 0;
-  Bytes sealed_password;    // for `challenge`; empty: none
-  Bytes sealed_crypt;       // for `kryptoknight`: the crypt(3) string; empty: none
-  std::string crypt_shape;  // crypt_shape_of() its setting: what a stand-in imitates
-  Bytes sealed_md5;         // for its historic suite: salt and MD5; empty: none
-  std::string md5_shape;    // md5_shape_of() it
-  Bytes sealed_verifier;    // for `srp`; empty: none
-  std::string verifier_shape;         // verifier_shape_of() it
-  Bytes sealed_historic_verifier;     // for its historic suite: x by SHA-1; empty: none
+  Bytes sealed_password;           // for `challenge`; empty: none
+  Bytes sealed_crypt;              // for `kryptoknight`: the crypt(3) string; empty: none
+  std::string crypt_shape;         // crypt_shape_of() its setting: what a stand-in imitates
+  Bytes sealed_md5;                // for its historic suite: salt and MD5; empty: none
+  std::string md5_shape;           // md5_shape_of() it
+  Bytes sealed_verifier;           // for `srp`; empty: none
+  std::string verifier_shape;      // verifier_shape_of() it
+  Bytes sealed_historic_verifier;  // for its historic suite: x by SHA-1; empty: none
+  DueChange due;
+  std::uint64_t carried_octets = 0, carried_records = 0;  // in sessions under this password
+  Bytes history_salt;  // kHistorySaltSize octets: of the hashes of all recent passwords of the user
 };
+inline constexpr std::size_t kHistorySaltSize = 16, kHistoryHashSize = 32;  // octets
 
 // The secrets that an enrolment or a change of password gives a user. What is empty is taken away, and with a scheme's
 // last secret the scheme.
@@ -78,10 +101,17 @@ struct UserSecrets {
 // The verifier of `suite`, to and from the form in which it is sealed:
 //   1 | suite (1) | how x is made (4, XDerivation) | salt size (1) | salt | be16(size of N) | N | be16(size of g) | g | v
 // Bound to user and suite: {"user", id, "srp.verifier" or "srp.historic-verifier"}. Errors as of the hashes.
-[[nodiscard]] Result<Bytes> seal_verifier(const StoreSealer& sealer, std::string_view user_id, wire::Suite suite,
-                                          const exchange::SrpVerifier& verifier);
+[[nodiscard]] Result<Bytes> seal_verifier(const StoreSealer& sealer, std::string_view user_id,
+                                          wire::Suite suite, const exchange::SrpVerifier& verifier);
 [[nodiscard]] Result<exchange::SrpVerifier> unseal_verifier(const StoreSealer& sealer, const StoredUser& user,
                                                             wire::Suite suite);
+
+// The hash by which a password that the user has had is known again. Bound to the user: {"user", id, "password-history"}.
+// seal_history: kInvalid when it has not kHistoryHashSize octets. unseal_history: kBroken when it does not open, or is of
+// another size.
+[[nodiscard]] Result<Bytes> seal_history(const StoreSealer& sealer, std::string_view user_id, ByteView hash);
+[[nodiscard]] Result<secret::SecretBuffer> unseal_history(const StoreSealer& sealer, std::string_view user_id,
+                                                          ByteView sealed);
 
 struct CredentialEntry {
   std::string name;
@@ -146,10 +176,12 @@ class UserStore {
   // Makes a durable change that changes nothing: fails when the next real one would, as on a full disk.
   [[nodiscard]] virtual Result<void> write_probe() = 0;
 
-  // `created` and `version` are the store's to give; all else is taken as it stands. kRefused when the name is taken.
+  // `created`, `version`, a change that is due and what was carried are the store's to give, and `history_salt` when it is
+  // empty; all else is taken as it stands. kRefused when the name is taken.
   [[nodiscard]] virtual Result<void> add(const StoredUser& user) = 0;
   // All of these: kNotFound when there is no such user.
-  // A change of password: replaces all secrets, at once; `version` as below.
+  // An administrator's change of password: replaces all secrets, at once; `version` as below. None is due any more, and
+  // nothing was carried yet.
   [[nodiscard]] virtual Result<void> set_secrets(const std::string& user_id, std::uint64_t version,
                                                  const UserSecrets& secrets) = 0;
   // A new salt for the same password (seed 001, figure 6, 612). kConflict when the record of the user with this id is
@@ -162,11 +194,45 @@ class UserStore {
     std::vector<ShapeCount> crypt = {}, md5 = {}, verifier = {};
   };
   [[nodiscard]] virtual Result<Shapes> shapes() = 0;
+  // Who is made active begins anew with a change that is due: none of its requests has failed.
   [[nodiscard]] virtual Result<void> set_state(const std::string& name, UserState state) = 0;
   [[nodiscard]] virtual Result<void> remove(const std::string& name) = 0;
   // A locked user becomes active, and the failed tries at this name are forgotten. kRefused when the user is
-  // disabled: that takes another decision.
+  // disabled: that takes another decision. A change that is due begins anew, as above.
   [[nodiscard]] virtual Result<void> unlock(const std::string& name) = 0;
+
+  // The user is to change the password: what is due then. A change that is due already stays as it is, its reason too. No
+  // new version: what a login rests on is the same. kNotFound; kInvalid without a reason.
+  [[nodiscard]] virtual Result<DueChange> ask_change(const std::string& name, ChangeReason reason) = 0;
+  struct ChangeFailure {
+    std::uint32_t failures = 0;  // of this change, this one counted
+    bool disabled = false;       // the user, by this one
+  };
+  // A request of the change `serial` was received and not answered. At `most` failures or more (0: never) a user who is
+  // active becomes disabled. kConflict: this change is not due any more; kNotFound.
+  [[nodiscard]] virtual Result<ChangeFailure> fail_change(const std::string& user_id, std::uint64_t serial,
+                                                          std::uint32_t most) = 0;
+  // The user's own change: the secrets replace all that there are, and the user has exactly the schemes that they are
+  // for. The password has changed now, none is due and nothing was carried; `sealed_history` (seal_history) is the newest
+  // of at most `keep` in the history, 0: there is none. kInvalid: secrets for no scheme, or nothing to keep; kConflict when
+  // the record is not of `version` any more (a user who was disabled meanwhile is of another); kNotFound.
+  [[nodiscard]] virtual Result<void> change_password(const std::string& user_id, std::uint64_t version,
+                                                     const UserSecrets& secrets, const Bytes& sealed_history,
+                                                     std::uint32_t keep) = 0;
+  // The sealed hashes of the user's recent passwords, the newest first; none for an unknown id.
+  [[nodiscard]] virtual Result<std::vector<Bytes>> password_history(const std::string& user_id) = 0;
+  // What sessions have carried since it was told last.
+  struct Carried {
+    std::string user_id;
+    std::uint64_t octets = 0, records = 0;
+  };
+  // Adds it to what the users' passwords have carried, in one change; sums that would be too large stay at the largest
+  // (2^63-1). Users who are gone are passed over. No new version.
+  [[nodiscard]] virtual Result<void> carry(const std::vector<Carried>& carried) = 0;
+  // The names of at most `limit` active users of the scheme `srp` whose password was changed before `before` and of whom
+  // no change is due; the oldest first.
+  [[nodiscard]] virtual Result<std::vector<std::string>> passwords_older_than(std::uint64_t before,
+                                                                              std::size_t limit) = 0;
 
   // Failed tries, at names that exist and at others.
   [[nodiscard]] virtual Result<std::vector<TryCount>> tries() = 0;

@@ -86,6 +86,41 @@ Result<void> set_secrets(UserStore& users, const std::string& name, const UserSe
   return users.set_secrets((*known)->id, (*known)->version, secrets);
 }
 
+template <typename T>
+Result<void> outcome(const Result<T>& result) {
+  if (!result) return std::unexpected(result.error());
+  return {};
+}
+
+// The hash of a password that somebody has had.
+Bytes remembered(const StoreSealer& sealer, const std::string& id, char octet) {
+  return *seal_history(sealer, id, bytes_of(std::string(kHistoryHashSize, octet)));
+}
+
+// Dora's second request without an answer, of two.
+Result<void> let_change_fail_to_the_end(UserStore& users) {
+  const auto failed = users.fail_change(std::string(16, 'd'), 1, 2);
+  if (failed && !failed->disabled) return fail(Code::kBroken, "the user is not disabled");
+  return outcome(failed);
+}
+
+// Two sessions of one user at once: the one that thought of an earlier version changes nothing, the other all.
+Result<void> change_from_afar(UserStore& users, const StoreSealer& sealer) {
+  const auto known = users.find("dora");
+  if (!known) return std::unexpected(known.error());
+  if (!*known) return fail(Code::kNotFound, "no such user");
+  const std::string id(16, 'd');
+  const auto change = [&](std::uint64_t version, std::uint8_t v, char octet) {
+    UserSecrets secrets;
+    give_verifiers(secrets, sealer, id, v);
+    return users.change_password(id, version, secrets, remembered(sealer, id, octet), 2);
+  };
+  const auto late = change((*known)->version - 1, 11, 'm');
+  if (late) return fail(Code::kBroken, "it was changed for a version that is no more");
+  if (late.error().code != Code::kConflict) return late;
+  return change((*known)->version, 9, 'n');
+}
+
 Result<void> set_credential(UserStore& users, const StoreSealer& sealer, const std::string& user,
                             const std::string& name, const std::string& value) {
   const auto known = users.find(user);
@@ -167,11 +202,47 @@ constexpr StoreOperation kOperations[] = {
      [](UserStore& users, const StoreSealer&) {
        return users.record_tries({{1000, "alice", 0, false}, {1000, "", 0, false}});
      }},
+    {"ask for a change",
+     [](UserStore& users, const StoreSealer&) -> Result<void> {
+       return outcome(users.ask_change("bob", ChangeReason::kAge));
+     }},
+    {"count a request that was not answered",
+     [](UserStore& users, const StoreSealer&) -> Result<void> {
+       return outcome(users.fail_change(std::string(16, 'd'), 1, 0));
+     }},
+    {"disable by the last request that was not answered",
+     [](UserStore& users, const StoreSealer&) { return let_change_fail_to_the_end(users); }},
+    {"change a password from afar",
+     [](UserStore& users, const StoreSealer& sealer) { return change_from_afar(users, sealer); }},
+    {"carry",
+     [](UserStore& users, const StoreSealer&) {
+       return users.carry({{std::string(16, 'a'), 1000, 3}, {std::string(16, 'z'), 1, 1}});
+     }},
     {"unlock a user", [](UserStore& users, const StoreSealer&) { return users.unlock("alice"); }},
 };
 
 void must(const Result<void>& result) {
   if (!result) throw std::runtime_error(result.error().message());
+}
+
+// Dora has changed her password twice, was given the one of hashed_user() again, and is to change that; one request
+// was not answered, and sessions have carried something.
+void give_history(UserStore& users, const StoreSealer& sealer) {
+  const StoredUser first = hashed_user(sealer, "dora", 'd');
+  for (const char octet : {'o', 'p'}) {
+    UserSecrets secrets;
+    give_verifiers(secrets, sealer, first.id, 5);
+    must(users.change_password(first.id, users.find("dora").value().value().version, secrets,
+                               remembered(sealer, first.id, octet), 2));
+  }
+  must(set_secrets(users, "dora",
+                   {.sealed_password = first.sealed_password,
+                    .sealed_crypt = first.sealed_crypt,
+                    .sealed_md5 = first.sealed_md5,
+                    .crypt_shape = first.crypt_shape}));
+  must(outcome(users.ask_change("dora", ChangeReason::kOctets)));
+  must(outcome(users.fail_change(first.id, 1, 0)));
+  must(users.carry({{first.id, 5000, 20}}));
 }
 
 }  // namespace
@@ -186,6 +257,7 @@ void make_sample_store(const std::string& directory) {
   must(users.add(new_user(sealer, "alice", 'a', "alice's password")));
   must(users.add(new_user(sealer, "bob", 'b', "bob's password")));
   must(users.add(hashed_user(sealer, "dora", 'd')));
+  give_history(users, sealer);
   must(set_credential(users, sealer, "alice", "short", "s3cret"));
   must(set_credential(users, sealer, "alice", "long", long_value('o')));
   must(users.set_state("alice", UserState::kLocked));
@@ -193,7 +265,11 @@ void make_sample_store(const std::string& directory) {
 }
 
 void make_version(int version, const std::string& directory) {
-  std::string sql = "DROP TABLE verifiers; UPDATE users SET schemes = schemes & ~8;";
+  std::string sql = "DROP INDEX users_by_password_age; DROP TABLE password_history;";
+  for (const char* column : {"change_reason", "change_serial", "change_since", "change_failures",
+                             "carried_octets", "carried_records", "history_salt"})
+    sql += std::string("ALTER TABLE users DROP COLUMN ") + column + "; ";
+  if (version < 4) sql += "DROP TABLE verifiers; UPDATE users SET schemes = schemes & ~8; ";
   if (version < 3)
     sql +=
         "DROP TABLE hashes; ALTER TABLE users DROP COLUMN version; UPDATE users SET schemes = schemes & ~4;";
@@ -204,6 +280,22 @@ void make_version(int version, const std::string& directory) {
                     sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK;
   if (sqlite3_close(db) != SQLITE_OK || !done) throw std::runtime_error("no store of that version");
 }
+
+namespace {
+
+// What is due to a user, and what the password has carried: nothing for the usual nothing.
+std::string content_of_change(const StoredUser& user) {
+  std::string out;
+  if (user.due.serial != 0) {
+    out += " due " + std::to_string(user.due.serial) + daemon::name_of(user.due.reason) +
+           std::to_string(user.due.failures);
+  }
+  if (user.carried_octets != 0 || user.carried_records != 0)
+    out += " carried " + std::to_string(user.carried_octets) + "/" + std::to_string(user.carried_records);
+  return out;
+}
+
+}  // namespace
 
 std::string content_of_store(UserStore& users, const StoreSealer& sealer) {
   const auto error = [](const Error& e) { return "error: " + e.message(); };
@@ -232,6 +324,14 @@ std::string content_of_store(UserStore& users, const StoreSealer& sealer) {
     out += std::string(daemon::name_of(user.state)) + ":" + std::to_string(user.schemes) + user.crypt_shape +
            "v" + std::to_string(user.version);
     if (user.allow_historic) out += "h";
+    out += content_of_change(user);
+    const auto history = users.password_history(user.id);
+    if (!history) return error(history.error());
+    for (const Bytes& each : *history) {
+      const auto hash = unseal_history(sealer, user.id, each);
+      if (!hash) return error(hash.error());
+      out.append("<").append(text_of(hash->reveal()));
+    }
     const auto entries = users.credentials(user.name);
     if (!entries) return error(entries.error());
     for (const CredentialEntry& entry : *entries) {

@@ -19,7 +19,7 @@ struct StoreOperation {
 
 // A store with three users, their hashes and credentials in `directory`.
 void make_sample_store(const std::string& directory);
-// Takes back what the versions of the schema after `version`, 1 or 2, have brought.
+// Takes back what the versions of the schema after `version`, 1 to 4, have brought.
 void make_version(int version, const std::string& directory);
 // Everything that is in the store, secrets opened, times left out; or the error that stands in the way.
 [[nodiscard]] std::string content_of_store(daemon::UserStore& users, const daemon::StoreSealer& sealer);

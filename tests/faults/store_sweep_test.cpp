@@ -91,7 +91,7 @@ class StoreSweep : public ::testing::Test {
   static void SetUpTestSuite() { fault_vfs::install(); }
   void SetUp() override {
     make_sample_store(clean());
-    for (const int version : {1, 2, 3}) {
+    for (const int version : {1, 2, 3, 4}) {
       ScratchDirectory::copy_store(clean(), older(version));
       make_version(version, older(version));
     }
@@ -100,7 +100,8 @@ class StoreSweep : public ::testing::Test {
     scenarios_ = {
         {"the first start", scratch_.path() + "/none"},  {"a start", clean()},
         {"a start with a log to recover", one_change()}, {"a start with a store of version 1", older(1)},
-        {"a start with a store of version 2", older(2)}, {"a start with a store of version 3", older(3)}};
+        {"a start with a store of version 2", older(2)}, {"a start with a store of version 3", older(3)},
+        {"a start with a store of version 4", older(4)}};
     for (const StoreOperation& operation : store_operations()) {
       scenarios_.push_back({operation.name, clean(), &operation});
       scenarios_.push_back({std::string(operation.name) + ", checkpoint due", long_log(), &operation});
