@@ -11,8 +11,14 @@ find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 pkg_check_modules(LIBCAP REQUIRED IMPORTED_TARGET libcap)
 pkg_check_modules(LIBCRYPT REQUIRED IMPORTED_TARGET libcrypt)
+pkg_check_modules(LIBPWQUALITY REQUIRED IMPORTED_TARGET pwquality)
+find_library(LIBCRACK crack REQUIRED)
 pkg_check_modules(LIBSECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 
 # The parser of untrusted bytes: the lite runtime, no reflection.
 add_library(keyd_protobuf INTERFACE)
 target_link_libraries(keyd_protobuf INTERFACE protobuf::libprotobuf-lite)
+
+# What judges a new password.
+add_library(keyd_password_quality INTERFACE)
+target_link_libraries(keyd_password_quality INTERFACE PkgConfig::LIBPWQUALITY ${LIBCRACK})
