@@ -77,7 +77,7 @@ void judge_proof(Server& server, Connection& connection, ByteView packet, ByteVi
     refuse_exchange(server, connection, wire::REFUSAL_INTERNAL, "keyd cannot confirm the exchange");
     return;
   }
-  establish(server, connection, *user, {machine.take_channel(), std::nullopt, std::move(*confirmation)});
+  establish(server, connection, *user, {machine.take_channel(), std::move(*confirmation)});
 }
 
 }  // namespace

@@ -24,8 +24,8 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kAnySalt = 86;  // octets; longer than any method's
 
-using Place = std::variant<std::string*, bool*, std::uint32_t*, std::chrono::seconds*, TierChoice*,
-                           CredentialsWatch*, TableAccess*, AuditFormat*, wire::SaltCarriage*>;
+using Place = std::variant<std::string*, bool*, std::uint32_t*, std::uint64_t*, std::chrono::seconds*,
+                           TierChoice*, CredentialsWatch*, TableAccess*, AuditFormat*, wire::SaltCarriage*>;
 
 struct Setter {
   std::function<std::string(const toml::node&)> set;  // gives what is wrong with the value, or nothing
@@ -66,6 +66,16 @@ Setter number(std::uint32_t& into, std::int64_t low, std::int64_t high) {
             if (!value || *value < low || *value > high)
               return fmt::format("needs a whole number from {} to {}", low, high);
             into = static_cast<std::uint32_t>(*value);
+            return {};
+          },
+          &into};
+}
+
+Setter large_number(std::uint64_t& into) {
+  return {[&into](const toml::node& node) -> std::string {
+            const auto value = node.value_exact<std::int64_t>();
+            if (!value || *value < 0) return "needs a whole number, 0 for none";
+            into = static_cast<std::uint64_t>(*value);
             return {};
           },
           &into};
@@ -189,6 +199,18 @@ KeyTable known_keys(Config& c) {
        {{"group", at_start(group(c.srp_group))},
         {"pool", at_start(number(c.srp_pool, 0, 4096))},
         {"vendor_id", at_start(number(c.srp_vendor_id, 0, 0xffffff))}}},
+      {"password",
+       {{"max_age", live(seconds(c.change_policy.age, 0, 36500 * kDay))},
+        {"max_octets", live(large_number(c.change_policy.octets))},
+        {"max_records", live(large_number(c.change_policy.records))},
+        {"wired_percent", live(number(c.change_policy.wired_percent, 1, 100))},
+        {"wireless_percent", live(number(c.change_policy.wireless_percent, 1, 100))},
+        {"ask_again", live(seconds(c.change_ask_again, 1, 30 * kDay))},
+        {"disable_after", live(number(c.change_failures, 0, 1000))},
+        {"history", live(number(c.change_history, 0, 24))},
+        {"new_salt", live(flag(c.change_salt))},
+        {"historic_message", live(choice<bool>(c.change_as_eap_srp, {{"eap-srp", true}, {"vendor", false}}))},
+        {"parameters", live(choice<bool>(c.change_by_place, {{"message", false}, {"directory", true}}))}}},
       {"limits",
        {{"connections", live(number(c.connections, 8, 1000000))},
         {"connections_per_uid", live(number(c.connections_per_uid, 1, 1000000))},

@@ -8,8 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "core/base/clock.h"
 #include "core/base/error.h"
 #include "core/table/task_table_layout.h"
+#include "keyd/change_policy.h"
 #include "keyd/enrolment.h"
 
 namespace keyd::daemon {
@@ -55,6 +57,18 @@ struct Config {
   std::uint32_t srp_group = exchange::kDefaultGroupBits;   // of new verifiers: bits, one of RFC 5054's
   std::uint32_t srp_pool = 64;                             // numbers drawn ahead
   std::uint32_t srp_vendor_id = exchange::kExampleVendor;  // of the Expanded EAP packets
+
+  // [password]: when it must be changed, and how its user is asked
+  ChangePolicy change_policy;
+  std::chrono::seconds change_ask_again{3600};  // between two requests that nobody answers
+  std::uint32_t change_failures = 10;  // of them that were received; then the user is disabled. 0: never
+  std::uint32_t change_history = 5;    // recent passwords that a new one must not be a permutation of
+  bool change_salt = true;             // a new one for each verifier
+  bool change_as_eap_srp = true;       // in historic sessions: type 19; else as a vendor's message
+  bool change_by_place = false;        // the request names a file with salt and group, else it has them
+  [[nodiscard]] std::uint64_t change_interval() const {
+    return static_cast<std::uint64_t>(change_ask_again.count()) * kSecond;
+  }
 
   // What new secrets are made by.
   [[nodiscard]] Derivations derivations() const { return {resalting(), srp_group}; }

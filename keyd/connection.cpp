@@ -145,7 +145,7 @@ void Connection::reply(wire::AdminReply& packet) { send(wire::encode(packet), {}
 void Connection::reply(wire::ServerPacket& packet, wire::Enclosed enclosed, Charge charge) {
   enclosed_ = std::move(charge);
   send(wire::encode(packet), enclosed);
-  if (!closed()) server_.watch_delivery(*this);
+  if (!gone()) server_.watch_delivery(*this);
 }
 
 bool Connection::has_unread() {
@@ -154,7 +154,7 @@ bool Connection::has_unread() {
 }
 
 bool Connection::settle_delivery() {
-  if (!closed() && (waits_to_send_ || has_unread())) return false;
+  if (!gone() && (waits_to_send_ || has_unread())) return false;
   enclosed_ = Charge();
   return true;
 }
@@ -164,7 +164,7 @@ void Connection::refuse(wire::RefusalCode code, std::string text) {
     refuse(wire::refusal(code, std::move(text)));
     return;
   }
-  if (closed() || closing_) return;  // a last word has been said
+  if (closed()) return;  // a last word has been said
   closing_ = true;
   wire::AdminReply packet;
   packet.mutable_refused()->set_code(code);
@@ -173,12 +173,23 @@ void Connection::refuse(wire::RefusalCode code, std::string text) {
 }
 
 void Connection::refuse(wire::ServerPacket refusal) {
-  if (closed() || closing_) return;
+  if (closed()) return;
   closing_ = true;
   reply(refusal);
 }
 
 void Connection::reply_sealed(const wire::SessionReply& message, ByteView payload) {
+  if (PasswordChange* const change = session->change.get(); change != nullptr && change->to_be_sent) {
+    change->to_be_sent = false;
+    wire::SessionReply with_question = message;
+    *with_question.mutable_change_request() = change->question;
+    seal_and_reply(with_question, payload);
+    return;
+  }
+  seal_and_reply(message, payload);
+}
+
+void Connection::seal_and_reply(const wire::SessionReply& message, ByteView payload) {
   const auto plaintext = wire::encode_session(message, payload);
   const auto record = session->channel.seal(exchange::RecordType::kSession, plaintext.reveal());
   if (!record) {  // the epoch's keys are used up, and the client did not ask for the next
@@ -186,13 +197,14 @@ void Connection::reply_sealed(const wire::SessionReply& message, ByteView payloa
     return;
   }
   server_.tasks().count_record(peer_.inode, plaintext.size());
+  server_.changes().carried(*this, plaintext.size());
   wire::ServerPacket packet;
   packet.set_record(record->data(), record->size());
   reply(packet);
 }
 
 void Connection::send(Bytes packet, wire::Enclosed enclosed) {
-  if (closed()) return;
+  if (gone()) return;
   if (wire::send_packet(socket(), packet, enclosed)) {
     finish_reply();
     return;
@@ -242,7 +254,7 @@ void Connection::wait_for_reader(Bytes packet, wire::Enclosed enclosed) {
                      [self = shared_from_this(), packet = std::move(packet),
                       enclosed](boost::system::error_code ec) mutable {
                        self->waits_to_send_ = false;
-                       if (!ec && !self->closed()) self->send(std::move(packet), enclosed);
+                       if (!ec && !self->gone()) self->send(std::move(packet), enclosed);
                      });
 }
 
@@ -262,14 +274,14 @@ void Connection::finish_reply() {
   server_.idle().begin(*this, idle_place, boot_now());
   socket_.async_wait(asio::posix::stream_descriptor::wait_write,
                      [self = shared_from_this()](boost::system::error_code ec) {
-                       if (ec || self->closed()) return;
+                       if (ec || self->gone()) return;
                        self->unread_ = Charge();
                        self->wait_for_packet();
                      });
 }
 
 void Connection::close() {
-  if (closed()) return;
+  if (gone()) return;
   const auto self = shared_from_this();
   phase = Phase::kClosed;
   server_.idle().release(idle_place);

@@ -16,6 +16,7 @@
 #include "keyd/audit.h"
 #include "keyd/exchange.h"
 #include "keyd/idle_watch.h"
+#include "keyd/password_change.h"
 #include "keyd/quota.h"
 
 namespace keyd::daemon {
@@ -50,6 +51,8 @@ struct Session {
   std::string user;
   std::string user_id;  // of the store
   std::optional<CommandKeys> command_keys;
+  std::unique_ptr<PasswordChange> change = {};  // of one whose client can ask its user for a new password
+  std::shared_ptr<PasswordUse> use = {};        // shared by the user's sessions
 };
 
 class Connection : public std::enable_shared_from_this<Connection> {
@@ -71,7 +74,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void refuse(wire::ServerPacket refusal);  // on keyd.sock
   // Answers with descriptors along, which must outlive the connection. `charge` is for what is on its way.
   void reply(wire::ServerPacket& packet, wire::Enclosed enclosed, Charge charge);
-  // Answers with something sealed.
+  // Answers with something sealed; a question about the password that is to be sent goes along.
   void reply_sealed(const wire::SessionReply& message, ByteView payload = {});
   // After the answer has left the connection closes.
   void close_after_reply() { closing_ = true; }
@@ -106,7 +109,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] AccountId account() const { return account_; }
   [[nodiscard]] Door door() const { return door_; }
   [[nodiscard]] int socket() { return socket_.native_handle(); }
-  [[nodiscard]] bool closed() const { return phase == Phase::kClosed; }
+  // Its last word has been said, though its peer may not have read it yet: nothing is done for it any more.
+  [[nodiscard]] bool closed() const { return gone() || closing_; }
 
   Phase phase;
   std::unique_ptr<Exchange> exchange;                   // while Challenged
@@ -115,10 +119,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   IdleWatch::Place idle_place;
 
  private:
+  [[nodiscard]] bool gone() const { return phase == Phase::kClosed; }
   void wait_for_packet();
   void take_turn();
   void on_readable();
   [[nodiscard]] bool accept_sender(wire::SenderMark& mark);
+  void seal_and_reply(const wire::SessionReply& message, ByteView payload);
   void send(Bytes packet, wire::Enclosed enclosed);
   void wait_for_reader(Bytes packet, wire::Enclosed enclosed);
   [[nodiscard]] bool has_unread();

@@ -18,25 +18,34 @@ table::Suite suite_of(wire::Suite suite) {
 // ---- refusals
 
 namespace {
+// The connection's own exchange, and what the task's record shows of it.
+void end_exchange(Server& server, Connection& connection, Reason reason) {
+  const auto exchange = std::move(connection.exchange);
+  if (exchange != nullptr) server.tasks().fail(connection.peer().inode, exchange->session_id, reason);
+}
+}  // namespace
+
 void refuse_exchange(Server& server, Connection& connection, wire::ServerPacket refusal) {
   if (connection.session == nullptr) {
     connection.refuse(std::move(refusal));
     return;
   }
-  connection.exchange.reset();
+  end_exchange(server, connection, Reason::kNone);
   connection.phase = Phase::kEstablished;
-  server.tasks().fail(connection.peer().inode, Reason::kNone);
   connection.reply(refusal);
 }
-}  // namespace
 
 void refuse_exchange(Server& server, Connection& connection, wire::RefusalCode code, std::string text) {
   refuse_exchange(server, connection, wire::refusal(code, std::move(text)));
 }
 
-void refuse_unreadable(Server& server, Connection& connection, const std::string& user, const Error& error) {
+void tell_unreadable(const std::string& user, const Error& error) {
   log::error("user \"" + escape(user) + "\": " + error.message());
-  refuse_exchange(server, connection, wire::REFUSAL_INTERNAL, "keyd cannot read its store; its log says why");
+}
+
+void refuse_unreadable(Server& server, Connection& connection, const std::string& user, const Error& error) {
+  tell_unreadable(user, error);
+  refuse_exchange(server, connection, wire::REFUSAL_INTERNAL, kUnreadable);
 }
 
 // ---- whether it may begin
@@ -61,11 +70,11 @@ bool refuse_by_policy(Server& server, Connection& connection, const Offer& offer
 TrySource source_of(const Connection& connection) { return connection.account(); }
 }  // namespace
 
-bool refuse_if_throttled(Server& server, Connection& connection, const std::string& user,
-                         table::Scheme scheme) {
+std::optional<wire::ServerPacket> throttled(Server& server, const Connection& connection,
+                                            const std::string& user, table::Scheme scheme) {
   const TrySource source = source_of(connection);
   const std::uint64_t wait = server.tries().wait_before(source, user, boot_now());
-  if (wait == 0) return false;
+  if (wait == 0) return std::nullopt;
   if (server.tries().first_refusal(source, user)) {
     AuditEvent event = event_of(connection, "exchange.throttled");
     event.user = user;
@@ -76,7 +85,14 @@ bool refuse_if_throttled(Server& server, Connection& connection, const std::stri
   auto packet = wire::refusal(wire::REFUSAL_THROTTLED,
                               fmt::format("too many failed tries; try again in {} s", seconds));
   packet.mutable_refused()->set_retry_after(static_cast<std::uint32_t>(seconds));
-  refuse_exchange(server, connection, std::move(packet));
+  return packet;
+}
+
+bool refuse_if_throttled(Server& server, Connection& connection, const std::string& user,
+                         table::Scheme scheme) {
+  auto refusal = throttled(server, connection, user, scheme);
+  if (!refusal) return false;
+  refuse_exchange(server, connection, std::move(*refusal));
   return true;
 }
 
@@ -147,9 +163,8 @@ bool leave_renewal(Server& server, Connection& connection) {
     connection.refuse(wire::REFUSAL_OUT_OF_ORDER, "the proof of the exchange that has begun is awaited");
     return false;
   }
-  connection.exchange.reset();
+  end_exchange(server, connection, Reason::kNone);
   connection.phase = Phase::kEstablished;
-  server.tasks().fail(connection.peer().inode, Reason::kNone);
   return !connection.closed();
 }
 
@@ -192,17 +207,18 @@ void count_failure(Server& server, TrySource source, const std::string& user, Do
 }
 
 void tell_denied(Server& server, Connection& connection) {
-  connection.exchange.reset();
   // A renewal that failed leaves the session, and this connection as its owner.
   if (connection.session == nullptr) server.disown(connection);
-  server.tasks().fail(connection.peer().inode, Reason::kWrongProof);
+  end_exchange(server, connection, Reason::kWrongProof);
   connection.phase = connection.session != nullptr ? Phase::kEstablished : Phase::kFresh;
   wire::ServerPacket packet;
   packet.mutable_denied();
   connection.reply(packet);
 }
 
-// What a success changes in the counts may become durable later: lost, it only means a longer wait.
+}  // namespace
+
+// It may become durable later: lost, it only means a longer wait.
 void count_success(Server& server, Connection& connection, const std::string& user) {
   auto counts = server.tries().succeeded(source_of(connection), user, boot_now());
   if (counts.empty()) return;
@@ -213,16 +229,21 @@ void count_success(Server& server, Connection& connection, const std::string& us
       });
 }
 
-}  // namespace
+void count_denied(Server& server, Connection& connection, const Exchange& exchange, std::string_view reason,
+                  std::move_only_function<void()> tell) {
+  count_failure(server, source_of(connection), exchange.user,
+                [&server, tell = std::move(tell), event = denial(connection, exchange, reason)]() mutable {
+                  tell();
+                  server.audit().write(event);  // behind the answer, for the lines are not all of one length
+                });
+}
 
 void deny(Server& server, Connection& connection, std::string_view reason) {
   connection.exchange->open_try.settle();
-  count_failure(server, source_of(connection), connection.exchange->user,
-                [&server, self = connection.shared_from_this(),
-                 event = denial(connection, *connection.exchange, reason)] {
-                  if (!self->closed()) tell_denied(server, *self);
-                  server.audit().write(event);  // behind the answer, for the lines are not all of one length
-                });
+  count_denied(server, connection, *connection.exchange, reason,
+               [&server, self = connection.shared_from_this()] {
+                 if (!self->closed()) tell_denied(server, *self);
+               });
 }
 
 OpenTry open_try(Server& server, Connection& connection, const Exchange& exchange,
@@ -241,9 +262,15 @@ void establish(Server& server, Connection& connection, const StoredUser& user, E
   auto session =
       std::make_unique<Session>(Session{std::move(established.channel), connection.exchange->session_id,
                                         user.name, user.id, std::move(established.command_keys)});
+  if (established.change_keys) {
+    const wire::Suite suite =
+        connection.exchange->suite == table::Suite::kHistoric ? wire::SUITE_HISTORIC : wire::SUITE_MODERN;
+    session->change =
+        server.changes().part_of(connection, user.name, suite, std::move(*established.change_keys));
+  }
   // The claim's "modify the task structure … to reflect the completion". Refused: an exec, an exit, a
   // deadline or an administrator came between, and the exchange has failed.
-  const auto completed = server.tasks().complete(connection.peer().inode);
+  const auto completed = server.tasks().complete(connection.peer().inode, connection.exchange->session_id);
   if (completed != CompleteOutcome::kComplete) {
     if (connection.closed()) return;  // it was told already
     if (completed == CompleteOutcome::kBusy) {
@@ -257,9 +284,11 @@ void establish(Server& server, Connection& connection, const StoredUser& user, E
                          : "the process changed while the exchange ran; authenticate again");
     return;
   }
+  if (connection.session != nullptr) server.changes().session_ended(connection);
   connection.session = std::move(session);
   connection.exchange.reset();
   connection.phase = Phase::kEstablished;
+  server.changes().session_began(connection, user);
   count_success(server, connection, user.name);
   connection.reply(std::move(established.confirmation));
 }

@@ -40,7 +40,7 @@ class IdleWatch {
   }
   // The connection whose time ran out first, or null.
   [[nodiscard]] Connection* overdue(BootTime now) const {
-    if (entries_.empty() || now - entries_.front().since < period_) return nullptr;
+    if (entries_.empty() || entries_.front().since + period_ > now) return nullptr;
     return entries_.front().connection;
   }
   void set_period(std::uint64_t period) { period_ = period; }

@@ -264,7 +264,7 @@ class PasswordCheck : public std::enable_shared_from_this<PasswordCheck> {
       return;
     }
     establish(server_, *connection_, *user_,
-              {machine().take_channel(), std::move(command_keys), std::move(*confirmation)});
+              {machine().take_channel(), std::move(*confirmation), std::move(command_keys)});
   }
 
   static constexpr int kMostConflicts = 8;

@@ -179,6 +179,8 @@ Result<Prepared> prepare(const Options& options, Config config) {
   auto admins =
       runtime->listen("admin.sock", group ? 0660 : 0600, group ? *admin_group : static_cast<gid_t>(-1));
   if (!admins) return std::unexpected(admins.error());
+  auto placed = PlacedDirectory::open(options.runtime_directory);
+  if (!placed) return std::unexpected(placed.error());
   if (options.foreground == false) {
     if (auto redirected = redirect_log(options.state_directory); !redirected)
       return std::unexpected(redirected.error());
@@ -207,7 +209,7 @@ Result<Prepared> prepare(const Options& options, Config config) {
   return Prepared{
       ServerParts{std::move(config), std::move(*audit), std::move(*accounts), std::move(store->users),
                   std::move(*tries), std::move(store->sealer), std::move(*tier), std::move(*bell), *inode,
-                  *admin_group, std::move(*clients), std::move(*admins)},
+                  *admin_group, std::move(*placed), std::move(*clients), std::move(*admins)},
       std::move(*runtime)};
 }
 

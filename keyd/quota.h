@@ -21,8 +21,9 @@ enum class Resource {
   kOctets,           // of answers that their peers do not read
   kTableAnswer,  // that is on its way, two descriptors each: the kernel counts them against keyd's own limit
   kCommandKeys,  // a session that keeps the hash of its login in locked memory
+  kChangeKeys,   // a session that keeps the keys for a change of its user's password there
 };
-inline constexpr std::size_t kResources = 7;
+inline constexpr std::size_t kResources = 8;
 
 // What is held, by all and by each account; outlives the Quota where a Charge does.
 struct Holdings {

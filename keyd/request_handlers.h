@@ -35,6 +35,13 @@ void handle_plan_exec(Server& server, Connection& connection, const SessionReque
 void handle_adopt(Server& server, Connection& connection, const SessionRequest& request);
 void handle_echo(Server& server, Connection& connection, const SessionRequest& request);
 
+// nested_exchange.cpp
+void handle_nested(Server& server, Connection& connection, const SessionRequest& request);
+
+// change_requests.cpp
+void handle_change_asked(Server& server, Connection& connection, const SessionRequest& request);
+void handle_change_answer(Server& server, Connection& connection, const SessionRequest& request);
+
 // enrolment_requests.cpp
 void handle_user_add(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
 void handle_user_passwd(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);

@@ -38,6 +38,9 @@ constexpr std::array kSession{
     SessionEntry{Session::kAdopt, "adopt", kHandedOver, handle_adopt},
     SessionEntry{Session::kEcho, "echo", kEstablished, handle_echo},
     SessionEntry{Session::kFreshKey, "fresh-key", kEstablished, handle_fresh_key},
+    SessionEntry{Session::kNested, "nested", kEstablished, handle_nested},
+    SessionEntry{Session::kChangeAsked, "change-asked", kEstablished, handle_change_asked},
+    SessionEntry{Session::kChangeAnswer, "change-answer", kEstablished, handle_change_answer},
 };
 
 using Admin = wire::AdminRequest;

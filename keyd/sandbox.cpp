@@ -19,6 +19,7 @@
 #include "core/kernel/capabilities.h"
 #include "core/kernel/common_calls.h"
 #include "core/kernel/hardening.h"
+#include "keyd/placed_parameters.h"
 
 namespace keyd::daemon {
 namespace {
@@ -109,6 +110,7 @@ LandlockRules file_rules(const SandboxNeeds& needs) {
   rules.paths = {
       {needs.state_directory, kReadFiles | kListFiles | kWriteFiles | kMakeFiles | kRemoveFiles},
       {needs.runtime_directory, kRemoveFiles},
+      {needs.runtime_directory + "/" + PlacedDirectory::kName, kWriteFiles | kMakeFiles | kRemoveFiles},
       {directory_of(needs.config_file), kReadFiles | kListFiles},
       {"/proc", kReadFiles},  // a client's status; the directory cannot be listed
       {"/dev/urandom", kReadFiles},

@@ -57,7 +57,8 @@ Quota::Limits limits_of(const Config& config) {
           Quota::Limit{records, config.records_per_uid}, Quota::Limit{config.octets, config.octets_per_uid},
           // Together at most half of what the kernel lets be on its way.
           Quota::Limit{std::max(usable / 4, 1u), config.connections_per_uid},
-          // Out of the quarter that is for everything else in locked memory.
+          // Out of the quarter that is for everything else in locked memory, an eighth each.
+          Quota::Limit{std::max(sessions / 8, 1u), config.records_per_uid},
           Quota::Limit{std::max(sessions / 8, 1u), config.records_per_uid}};
 }
 
@@ -90,6 +91,7 @@ Server::Server(asio::io_context& loop, ServerParts parts)
       stand_ins_(*sealer_),
       stand_in_verifiers_(*sealer_),
       tries_(try_limits(config_), parts.tries, boot_now()),
+      changes_(*this, std::move(parts.placed)),
       tasks_(loop,
              std::make_unique<table::TableWriter>(std::move(parts.tier.memory), std::move(parts.table_bell),
                                                   config_.table_capacity, parts.tier.tier, parts.own_inode,
@@ -187,6 +189,7 @@ void Server::tick() {
   }
   tasks_.tick();
   nonces_.sweep(now);
+  changes_.tick(now);
   while (Connection* const late = idle_.overdue(now)) late->out_of_time();
   if (now - tries_swept_ >= kTriesSweep) {
     tries_swept_ = now;
@@ -403,6 +406,7 @@ void Server::connection_closed(Connection& connection) {
   const bool owned = owner != owners_.end() && owner->second.lock().get() == &connection;
   if (owned) {
     owners_.erase(owner);
+    if (connection.session != nullptr) changes_.session_ended(connection);
     if (!stopping_) tasks_.connection_closed(connection.peer().inode, connection.session != nullptr);
   }
   connections_.erase(connection.shared_from_this());

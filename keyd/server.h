@@ -20,6 +20,7 @@
 #include "keyd/listener.h"
 #include "keyd/noise_keeper.h"
 #include "keyd/nonce_ledger.h"
+#include "keyd/password_changes.h"
 #include "keyd/password_source.h"
 #include "keyd/quota.h"
 #include "keyd/stand_in_hashes.h"
@@ -46,7 +47,8 @@ struct ServerParts {
   ReachedTier tier;
   table::TableBell table_bell;
   std::uint64_t own_inode;
-  std::uint32_t admin_group;  // a gid, or -1
+  std::uint32_t admin_group;                   // a gid, or -1
+  std::optional<PlacedDirectory> placed = {};  // none: parameters are never placed
   UniqueFd client_listener, admin_listener;
 };
 
@@ -107,6 +109,7 @@ class Server {
   [[nodiscard]] TaskRegistry& tasks() { return tasks_; }
   [[nodiscard]] Quota& quota() { return quota_; }
   [[nodiscard]] TryLedger& tries() { return tries_; }
+  [[nodiscard]] PasswordChanges& changes() { return changes_; }
   [[nodiscard]] const NoiseKeeper& noise() const { return noise_; }
   [[nodiscard]] StoreProbe& store_probe() { return store_probe_; }
   [[nodiscard]] const ReloadState& reload_state() const { return reload_state_; }
@@ -151,6 +154,7 @@ class Server {
   NonceLedger nonces_;
   TryLedger tries_;
   BootTime tries_swept_ = 0;
+  PasswordChanges changes_;
   TaskRegistry tasks_;
   Listener client_door_, admin_door_;
   boost::asio::steady_timer tick_timer_;

@@ -113,6 +113,8 @@ void handle_record(Server& server, Connection& connection, const ClientRequest& 
   const std::uint64_t inode = connection.peer().inode;
   if (!confirmed(server, connection)) return;
   server.tasks().count_record(inode, plaintext->size());
+  server.changes().carried(connection, plaintext->size());
+  server.changes().received(connection, message.change_received());
   for (const SessionEntry& entry : session_requests()) {
     if (entry.type != message.body_case()) continue;
     if ((entry.phases & static_cast<std::uint8_t>(connection.phase)) == 0) break;
@@ -205,6 +207,7 @@ void handle_plan_exec(Server& server, Connection& connection, const SessionReque
     refuse_sealed(connection, wire::REFUSAL_GONE, "the record is not one that can survive an exec");
     return;
   }
+  server.changes().handed_over(connection);
   wire::SessionReply reply;
   reply.mutable_plan_exec()->set_random(fresh.data(), fresh.size());
   connection.reply_sealed(reply);

@@ -6,6 +6,7 @@
 #include "keyd/exchange_steps.h"
 #include "keyd/request_handlers.h"
 #include "keyd/server.h"
+#include "keyd/srp_conversation.h"
 
 namespace keyd::daemon {
 namespace {
@@ -21,34 +22,35 @@ std::string_view reason_of(const Exchange& exchange) {
   return exchange.obstacle.empty() ? std::string_view("wrong-proof") : exchange.obstacle;
 }
 
+SrpServer& machine_of(Exchange& exchange) { return std::get<SrpServer>(exchange.machine); }
+
+}  // namespace
+
 // 1 and 2, with the user's record.
-void answer_start(Server& server, Connection& connection, kernel::PeerIdentity peer, ByteView packet,
-                  const wire::SrpStart& start, const StoredUser* user) {
+std::optional<BegunSrp> begin_srp(const SrpConversation& conversation, ByteView packet,
+                                  const wire::SrpStart& start, const StoredUser* user) {
+  Server& server = conversation.server();
   const table::Suite suite = suite_of(start.suite());
   const std::string_view obstacle = obstacle_to(user, table::Scheme::kSrp, suite);
   auto verifier =
       server.stand_in_verifiers().verifier_of(user, start.user(), start.suite(), !obstacle.empty());
   if (!verifier) {
-    refuse_unreadable(server, connection, start.user(), verifier.error());
-    return;
+    conversation.refuse_unreadable(start.user(), verifier.error());
+    return std::nullopt;
   }
   SrpServer machine(server.config().srp_vendor_id);
   auto challenge = machine.challenge(packet, start, std::move(*verifier), crypto::fill_random);
   if (!challenge) {
-    refuse_unreadable(server, connection, start.user(), challenge.error());
-    return;
+    conversation.refuse_unreadable(start.user(), challenge.error());
+    return std::nullopt;
   }
   std::string session_id = machine.session_id();
   auto exchange = std::make_unique<Exchange>(
       Exchange{start.user(), table::Scheme::kSrp, suite, std::move(session_id), std::move(machine)});
   exchange->obstacle = obstacle;
   if (user != nullptr) exchange->secret_at_start = secret_of(*user, suite);
-  // The task is PENDING before the challenge goes out.
-  if (!mark_pending(server, connection, std::move(peer), std::move(exchange), start.renews())) return;
-  connection.reply(std::move(*challenge));
+  return BegunSrp{std::move(exchange), std::move(*challenge)};
 }
-
-}  // namespace
 
 void handle_srp_start(Server& server, Connection& connection, const ClientRequest& request) {
   const wire::SrpStart& start = request.message.srp_start();
@@ -67,53 +69,73 @@ void handle_srp_start(Server& server, Connection& connection, const ClientReques
        peer = std::make_shared<kernel::PeerIdentity>(connection.take_identified_peer()),
        packet = Bytes(request.packet.begin(), request.packet.end())](const Result<UserPtr>& user) {
         if (self->closed()) return;
+        const SrpConversation conversation(server, *self, SrpConversation::Place::kConnection);
         if (!user) {
-          refuse_unreadable(server, *self, start.user(), user.error());
+          conversation.refuse_unreadable(start.user(), user.error());
           return;
         }
-        self->attempt([&] { answer_start(server, *self, std::move(*peer), packet, start, user->get()); });
+        self->attempt([&] {
+          auto begun = begin_srp(conversation, packet, start, user->get());
+          // The task is PENDING before the challenge goes out.
+          if (begun &&
+              mark_pending(server, *self, std::move(*peer), std::move(begun->exchange), start.renews()))
+            self->reply(std::move(begun->challenge));
+        });
       });
+}
+
+void handle_srp(Server& server, Connection& connection, const ClientRequest& request) {
+  if (!std::holds_alternative<SrpServer>(connection.exchange->machine)) {
+    connection.refuse(wire::REFUSAL_OUT_OF_ORDER, "that is no message of the exchange that has begun");
+    return;
+  }
+  take_srp_message({server, connection, SrpConversation::Place::kConnection}, request.message.srp(),
+                   request.packet);
 }
 
 namespace {
 
 // 3 and 4.
-void take_key(Server& server, Connection& connection, const ClientRequest& request,
-              const SrpServer& machine) {
-  server.ephemerals().draw(
-      connection.account(), machine.group(),
-      [&server, self = connection.shared_from_this(), message = request.message.srp(),
-       packet = Bytes(request.packet.begin(), request.packet.end())](Result<exchange::EphemeralPair> pair) {
-        if (self->closed() || self->exchange == nullptr) return;
-        self->attempt([&] {
+void take_key(const SrpConversation& conversation, const wire::SrpPacket& message, ByteView packet) {
+  conversation.server().ephemerals().draw(
+      conversation.connection().account(), machine_of(*conversation.exchange()).group(),
+      [conversation, id = conversation.exchange()->session_id, message,
+       packet = Bytes(packet.begin(), packet.end())](Result<exchange::EphemeralPair> pair) {
+        Exchange* const exchange = conversation.exchange(id);
+        if (exchange == nullptr) return;
+        conversation.connection().attempt([&] {
           if (!pair) {
             log::error(pair.error().message());
-            refuse_exchange(server, *self, wire::REFUSAL_BUSY,
-                            "keyd cannot draw its number now; try again later");
+            conversation.refuse(wire::REFUSAL_BUSY, "keyd cannot draw its number now; try again later");
             return;
           }
-          auto key = std::get<SrpServer>(self->exchange->machine).take_key(packet, message, std::move(*pair));
+          auto key = machine_of(*exchange).take_key(packet, message, std::move(*pair));
+          if (!key && key.error().code == Code::kBroken) {
+            conversation.refuse_unreadable(exchange->user, key.error());
+            return;
+          }
           if (!key) {
-            deny(server, *self, "bad-key");
+            conversation.deny("bad-key");
             return;
           }
-          self->reply(std::move(*key));
+          conversation.reply(std::move(*key));
         });
       });
 }
 
 // 5 and 6. While the worker has the machine, the exchange has an empty one: nothing else is heard meanwhile, and what is
 // over when the worker is done is dropped.
-void verify(Server& server, Connection& connection, const ClientRequest& request, SrpServer& machine) {
-  if (refuse_if_throttled(server, connection, connection.exchange->user, connection.exchange->scheme)) return;
+void verify(const SrpConversation& conversation, const wire::SrpPacket& message, ByteView packet) {
+  if (conversation.refuse_if_throttled()) return;
   struct Verified {
     std::unique_ptr<SrpServer> machine;
     Result<Bytes> proof = fail(Code::kExhausted, "no memory");
   };
-  server.workers().post(
-      connection.account(),
-      [machine = std::make_unique<SrpServer>(std::move(machine)), message = request.message.srp(),
-       packet = Bytes(request.packet.begin(), request.packet.end())]() mutable {
+  Exchange& before = *conversation.exchange();
+  conversation.server().workers().post(
+      conversation.connection().account(),
+      [machine = std::make_unique<SrpServer>(std::move(machine_of(before))), message,
+       packet = Bytes(packet.begin(), packet.end())]() mutable {
         Verified out;
         out.machine = std::move(machine);
         try {
@@ -122,70 +144,70 @@ void verify(Server& server, Connection& connection, const ClientRequest& request
         }
         return out;
       },
-      [&server, self = connection.shared_from_this(), exchange = connection.exchange.get()](Verified out) {
-        if (self->closed() || self->exchange.get() != exchange) return;
-        self->exchange->machine = std::move(*out.machine);
-        self->attempt([&] {
-          if (!out.proof) {
-            deny(server, *self, reason_of(*self->exchange));
+      [conversation, id = before.session_id](Verified out) {
+        Exchange* const exchange = conversation.exchange(id);
+        if (exchange == nullptr) return;
+        exchange->machine = std::move(*out.machine);
+        conversation.connection().attempt([&] {
+          // Once more, before anybody looks at the proof: many that came at once were let in before one was counted.
+          if (conversation.refuse_if_throttled()) return;
+          if (!out.proof && out.proof.error().code == Code::kExhausted) {
+            conversation.refuse(wire::REFUSAL_BUSY, "keyd has no memory for the proof now; try again later");
             return;
           }
-          self->reply(std::move(*out.proof));
+          if (!out.proof) {
+            conversation.deny(reason_of(*exchange));
+            return;
+          }
+          conversation.reply(std::move(*out.proof));
         });
       });
 }
 
-// 7 and 8, with the user's record as it stands now.
-void conclude(Server& server, Connection& connection, const StoredUser* user) {
-  Exchange& exchange = *connection.exchange;
-  auto& machine = std::get<SrpServer>(exchange.machine);
+// Before 8, with the user's record as it stands now.
+void conclude(const SrpConversation& conversation, const StoredUser* user) {
+  const Exchange& exchange = *conversation.exchange();
   if (const auto obstacle = obstacle_to(user, exchange.scheme, exchange.suite); !obstacle.empty()) {
-    deny(server, connection, obstacle);
+    conversation.deny(obstacle);
     return;
   }
   if (secret_of(*user, exchange.suite) != exchange.secret_at_start) {  // the password was changed meanwhile
-    deny(server, connection, "password-changed");
+    conversation.deny("password-changed");
     return;
   }
-  auto confirmation = machine.confirm();
-  if (!confirmation) {
-    refuse_exchange(server, connection, wire::REFUSAL_INTERNAL, "keyd cannot confirm the exchange");
-    return;
-  }
-  establish(server, connection, *user, {machine.take_channel(), std::nullopt, std::move(*confirmation)});
+  conversation.conclude(*user);
 }
 
-void take_finished(Server& server, Connection& connection, const ClientRequest& request, SrpServer& machine) {
-  if (auto finished = machine.take_finished(request.packet, request.message.srp()); !finished) {
-    deny(server, connection, reason_of(*connection.exchange));
+// 7.
+void take_finished(const SrpConversation& conversation, const wire::SrpPacket& message, ByteView packet) {
+  Exchange& before = *conversation.exchange();
+  if (auto finished = machine_of(before).take_finished(packet, message); !finished) {
+    conversation.deny(reason_of(before));
     return;
   }
-  server.users().find(connection.account(), connection.exchange->user,
-                      [&server, self = connection.shared_from_this()](const Result<UserPtr>& user) {
-                        if (self->closed() || self->exchange == nullptr) return;
-                        if (!user) {
-                          refuse_unreadable(server, *self, self->exchange->user, user.error());
-                          return;
-                        }
-                        self->attempt([&] { conclude(server, *self, user->get()); });
-                      });
+  conversation.server().users().find(
+      conversation.connection().account(), before.user,
+      [conversation, id = before.session_id](const Result<UserPtr>& user) {
+        const Exchange* const exchange = conversation.exchange(id);
+        if (exchange == nullptr) return;
+        if (!user) {
+          conversation.refuse_unreadable(exchange->user, user.error());
+          return;
+        }
+        conversation.connection().attempt([&] { conclude(conversation, user->get()); });
+      });
 }
 
 }  // namespace
 
-void handle_srp(Server& server, Connection& connection, const ClientRequest& request) {
-  auto* const machine = std::get_if<SrpServer>(&connection.exchange->machine);
-  if (machine == nullptr) {
-    connection.refuse(wire::REFUSAL_OUT_OF_ORDER, "that is no message of the exchange that has begun");
-    return;
-  }
-  switch (machine->awaits()) {
-    case SrpServer::Awaits::kKey: return take_key(server, connection, request, *machine);
-    case SrpServer::Awaits::kProof: return verify(server, connection, request, *machine);
-    case SrpServer::Awaits::kFinished: return take_finished(server, connection, request, *machine);
+void take_srp_message(const SrpConversation& conversation, const wire::SrpPacket& message, ByteView packet) {
+  switch (machine_of(*conversation.exchange()).awaits()) {
+    case SrpServer::Awaits::kKey: return take_key(conversation, message, packet);
+    case SrpServer::Awaits::kProof: return verify(conversation, message, packet);
+    case SrpServer::Awaits::kFinished: return take_finished(conversation, message, packet);
     case SrpServer::Awaits::kNothing: break;
   }
-  connection.refuse(wire::REFUSAL_OUT_OF_ORDER, "this exchange is over");
+  conversation.refuse(wire::REFUSAL_OUT_OF_ORDER, "this exchange is over");
 }
 
 }  // namespace keyd::daemon

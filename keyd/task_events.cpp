@@ -214,9 +214,10 @@ void TaskRegistry::adopted(std::uint64_t inode) {
   if (task == nullptr || !task->plan) return;
   task->plan.reset();
   if (sees_execs()) {
-    (void)table_->set_flags(task->handle, TaskState::kComplete, 0);
+    (void)table_->set_flags(task->handle, TaskState::kComplete, task->standing_flags());
   } else {  // this tier sees no execs: the adoption is the sign of it
     (void)table_->count_exec(task->handle);
+    if (task->change_due) (void)table_->set_flags(task->handle, TaskState::kComplete, task->standing_flags());
   }
   schedule(*task, task->expires);
   write_audit(*task, "exec.adopted", Reason::kNone);

@@ -93,7 +93,8 @@ BeginOutcome TaskRegistry::begin_renewal(Task& task, const ExchangeSubject& subj
   if (!charge) return BeginOutcome::kFull;
   ++record->exchanges;
   if (!table_->update(task.handle, *record) ||
-      !table_->set_flags(task.handle, TaskState::kComplete, table::kReauthenticating)) {
+      !table_->set_flags(task.handle, TaskState::kComplete,
+                         task.standing_flags() | table::kReauthenticating)) {
     return BeginOutcome::kGone;
   }
   task.exchanges = record->exchanges;
@@ -155,15 +156,16 @@ BeginOutcome TaskRegistry::begin_first(kernel::PeerIdentity& peer, const Exchang
   return BeginOutcome::kPending;
 }
 
-CompleteOutcome TaskRegistry::complete(std::uint64_t inode) {
+CompleteOutcome TaskRegistry::complete(std::uint64_t inode, std::string_view session_id) {
   const kernel::Heard heard = hear(inode);
   Task* const task = find(inode);
   if (task == nullptr) return CompleteOutcome::kChanged;
-  if (!task->pending) {  // a renewal whose deadline has passed has left COMPLETE behind
+  // A renewal whose deadline has passed has left COMPLETE behind; and another exchange may have begun since.
+  if (!task->pending || task->pending->session_id != session_id) {
     return state_of(*task) == TaskState::kComplete ? CompleteOutcome::kDeadline : CompleteOutcome::kChanged;
   }
   if (task->pending_deadline <= boot_now()) {
-    fail(inode, Reason::kDeadline);
+    fail_pending(*task, Reason::kDeadline);
     return CompleteOutcome::kDeadline;
   }
   if (!still_itself(*task)) {
@@ -187,24 +189,29 @@ CompleteOutcome TaskRegistry::complete(std::uint64_t inode) {
   task->expires = record->expires;
   task->pending.reset();
   task->pending_charge = Charge();
+  if (task->change_due) (void)table_->set_flags(task->handle, TaskState::kComplete, task->standing_flags());
   schedule(*task, task->expires);
   write_audit(*task, before == TaskState::kPending ? "exchange.complete" : "exchange.renewed", Reason::kNone);
   return CompleteOutcome::kComplete;
 }
 
-void TaskRegistry::fail(std::uint64_t inode, Reason reason) {
+void TaskRegistry::fail(std::uint64_t inode, std::string_view session_id, Reason reason) {
   Task* const task = find(inode);
-  if (task == nullptr || !task->pending) return;
-  if (state_of(*task) == TaskState::kPending) {
-    end(*task, TaskState::kFailed, reason);
+  if (task != nullptr && task->pending && task->pending->session_id == session_id)
+    fail_pending(*task, reason);
+}
+
+void TaskRegistry::fail_pending(Task& task, Reason reason) {
+  if (state_of(task) == TaskState::kPending) {
+    end(task, TaskState::kFailed, reason);
     return;
   }
   // A renewal that failed leaves the session as it was.
-  write_audit(*task, "exchange.renewal-failed", reason);
-  (void)table_->set_flags(task->handle, TaskState::kComplete, 0);
-  task->pending.reset();
-  task->pending_charge = Charge();
-  schedule(*task, task->expires);
+  write_audit(task, "exchange.renewal-failed", reason);
+  (void)table_->set_flags(task.handle, TaskState::kComplete, task.standing_flags());
+  task.pending.reset();
+  task.pending_charge = Charge();
+  schedule(task, task.expires);
 }
 
 // ---- a session
@@ -242,10 +249,20 @@ void TaskRegistry::connection_closed(std::uint64_t inode, bool had_session) {
     return;
   }
   if (!had_session && state_of(*task) == TaskState::kComplete) {
-    fail(inode, Reason::kConnectionClosed);
+    if (task->pending) fail_pending(*task, Reason::kConnectionClosed);
     return;
   }
   revoke(inode, Reason::kConnectionClosed);
+}
+
+void TaskRegistry::set_change_due(std::uint64_t inode, bool due) {
+  Task* const task = find(inode);
+  if (task == nullptr || task->change_due == due) return;
+  task->change_due = due;
+  // The flag of a plan is the kernel's to consume; this one shows again when it is done with.
+  if (task->plan || state_of(*task) != TaskState::kComplete) return;
+  const std::uint8_t renewed = task->pending ? table::kReauthenticating : 0;
+  (void)table_->set_flags(task->handle, TaskState::kComplete, task->standing_flags() | renewed);
 }
 
 void TaskRegistry::count_record(std::uint64_t inode, std::size_t octets) {
@@ -397,7 +414,7 @@ void TaskRegistry::due(Task& task, BootTime now) {
   if (task.expires <= now) {
     end(task, TaskState::kExpired, Reason::kLifetime);
   } else if (task.pending && task.pending_deadline <= now) {
-    fail(inode, Reason::kDeadline);
+    fail_pending(task, Reason::kDeadline);
   } else if (task.plan && task.plan->deadline <= now) {
     // Where nobody would see a second exec, the record cannot stand without its channel.
     if (!sees_execs() || !task.plan->exec_seen) {
@@ -405,6 +422,7 @@ void TaskRegistry::due(Task& task, BootTime now) {
       return;
     }
     task.plan.reset();
+    if (task.change_due) (void)table_->set_flags(task.handle, TaskState::kComplete, task.standing_flags());
     schedule(task, task.expires);
     write_audit(task, "exec.not-adopted", Reason::kNone);
     ended_(inode, Reason::kPlanExpired);

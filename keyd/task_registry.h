@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "core/base/clock.h"
@@ -73,10 +74,11 @@ class TaskRegistry {
 
   // Step "modify the task structure to reflect a pending request" (seed 000, claim 1). Takes over peer.pidfd.
   [[nodiscard]] BeginOutcome begin(kernel::PeerIdentity& peer, const ExchangeSubject& subject);
-  // Step "… to reflect the completion".
-  [[nodiscard]] CompleteOutcome complete(std::uint64_t inode);
-  // The exchange failed; a renewed session stays as it was.
-  void fail(std::uint64_t inode, table::Reason reason);
+  // Step "… to reflect the completion": of the exchange that drew this session id, and no other that the process may
+  // have begun since.
+  [[nodiscard]] CompleteOutcome complete(std::uint64_t inode, std::string_view session_id);
+  // That exchange failed; a renewed session stays as it was. Nothing happens when it is not the pending one any more.
+  void fail(std::uint64_t inode, std::string_view session_id, table::Reason reason);
   // Ends a PENDING or COMPLETE record.
   void revoke(std::uint64_t inode, table::Reason reason);
 
@@ -96,6 +98,9 @@ class TaskRegistry {
   [[nodiscard]] bool plan_exec(std::uint64_t inode);
   // The new image has proved itself.
   void adopted(std::uint64_t inode);
+
+  // Whether its record shows CHANGE_DUE beside COMPLETE: its user is to change the password.
+  void set_change_due(std::uint64_t inode, bool due);
 
   void count_record(std::uint64_t inode, std::size_t octets);
   void set_epoch(std::uint64_t inode, std::uint32_t epoch);
@@ -138,6 +143,9 @@ class TaskRegistry {
     std::uint32_t exchanges = 0;
     std::uint16_t exec_generation = 0;  // as far as our books go; the kernel may have counted on
     bool counts = true;                 // in our books: its end was not accounted for yet
+    bool change_due = false;
+    // Of a COMPLETE record that neither is renewed nor awaits an exec.
+    [[nodiscard]] std::uint8_t standing_flags() const { return change_due ? table::kChangeDue : 0; }
   };
   using TaskMap = std::unordered_map<std::uint64_t, Task>;
 
@@ -167,6 +175,7 @@ class TaskRegistry {
   void end(Task& task, table::TaskState to, table::Reason reason);
   void account_for_end(Task& task, table::TaskState to, table::Reason reason);
   void erase(std::uint64_t inode);
+  void fail_pending(Task& task, table::Reason reason);
   void schedule(Task& task, BootTime when);
   void due(Task& task, BootTime now);
   [[nodiscard]] bool still_itself(const Task& task) const;

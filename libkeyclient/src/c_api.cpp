@@ -8,6 +8,7 @@
 
 #include "core/base/untrusted_text.h"
 #include "libkeyclient/src/login.h"
+#include "libkeyclient/src/password_change.h"
 #include "libkeyclient/src/planned_exec.h"
 
 namespace keyd::client {
@@ -123,6 +124,30 @@ keyclient_status keyclient_end(keyclient_t* client) {
     client->descriptor = -1;
     client->session.reset();
     return status;
+  });
+}
+
+int keyclient_change_requested(keyclient_t* client) {
+  if (client == nullptr || client->owner != ::getpid()) return 0;
+  const std::lock_guard lock(client->mutex);
+  return client->session && client->session->change_requested() ? 1 : 0;
+}
+
+keyclient_status keyclient_change_password(keyclient_t* client, keyclient_change* change) {
+  return guarded([&]() -> keyclient_status {
+    if (client == nullptr || !has_size(change) || change->ask == nullptr ||
+        (change->words == nullptr && change->word_count != 0))
+      return report(KEYCLIENT_INVALID, "no handle, or a change without its size, callback or words");
+    if (client->owner != ::getpid())
+      return report(KEYCLIENT_FORKED, "the handle belongs to the parent process");
+    change->changed = 0;
+    {
+      const std::lock_guard lock(client->mutex);
+      if (!client->session)
+        return report(KEYCLIENT_NOT_AUTHENTICATED, "no session; call keyclient_authenticate first");
+    }
+    const auto done = change_password(*client, *change);
+    return done ? KEYCLIENT_OK : report(done.error());
   });
 }
 

@@ -47,6 +47,16 @@ bool has_size(const Structure* structure) {
   return structure != nullptr && structure->size >= sizeof(Structure);
 }
 
+// Whatever leaves an answer unread, or both ends in doubt about the channel, ends the session: the next request would
+// otherwise be given another one's answer. Under the handle's lock.
+inline void end_if_in_doubt(keyclient_t& client, keyclient_status status) {
+  const bool over = status == KEYCLIENT_GONE || status == KEYCLIENT_DEADLINE;
+  if (client.session && (over || !client.session->link().usable())) {
+    client.descriptor = -1;
+    client.session.reset();
+  }
+}
+
 // A session call: in the right process, one at a time, with a session.
 template <typename Body>
 keyclient_status with_session(keyclient_t* client, Body body) noexcept {
@@ -57,23 +67,14 @@ keyclient_status with_session(keyclient_t* client, Body body) noexcept {
     const std::lock_guard lock(client->mutex);
     if (!client->session)
       return report(KEYCLIENT_NOT_AUTHENTICATED, "no session; call keyclient_authenticate first");
-    // Whatever leaves an answer unread, or both ends in doubt about the channel, ends the session: the next
-    // request would otherwise be given another one's answer.
-    const auto end_if_in_doubt = [client](keyclient_status status) {
-      const bool over = status == KEYCLIENT_GONE || status == KEYCLIENT_DEADLINE;
-      if (client->session && (over || !client->session->link().usable())) {
-        client->descriptor = -1;
-        client->session.reset();
-      }
-    };
     keyclient_status status = KEYCLIENT_INTERNAL;
     try {
       status = body(*client->session);
     } catch (...) {
-      end_if_in_doubt(KEYCLIENT_INTERNAL);
+      end_if_in_doubt(*client, KEYCLIENT_INTERNAL);
       throw;
     }
-    end_if_in_doubt(status);
+    end_if_in_doubt(*client, status);
     return status;
   });
 }

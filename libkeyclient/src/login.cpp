@@ -74,6 +74,7 @@ Outcome<Choice> srp_choice(const keyclient_login& login, wire::Suite suite) {
       return failed(KEYCLIENT_INVALID, "the order of interleaving is of the historic suite");
     choice.start.set_interleave(wire::SRP_INTERLEAVE_STANFORD);
   }
+  choice.start.set_can_change_password(login.can_change_password != 0);
   choice.derivations.sha1 = choice.derivations.sha256 = login.accept_fast_derivations != 0;
   return choice;
 }
@@ -142,7 +143,7 @@ Outcome<Session> authenticate(keyclient_t& client, const Login& login) {
       own_link.emplace(std::move(*link));
     }
     KeydLink& link = client.session ? client.session->link() : *own_link;
-    auto session = Session::authenticate(link, client.target.server_name, login, renews, password);
+    auto session = Session::authenticate(link, client.target, login, renews, password);
     if (session) return session;
     const keyclient_status status = session.error().status;
     // A renewal that failed leaves the session as it was, unless the conversation itself broke.

@@ -14,16 +14,17 @@ constexpr const char* kDeniedUnsent =
     "denied: wrong user name or password, or not the server that knows its hash (the password was not sent)";
 
 // The answer to a step of an exchange; what refuses it is a failure.
-Outcome<ServerAnswer> ask(KeydLink& link, ByteView packet) {
-  auto answer = link.ask(packet);
+Outcome<ServerAnswer> unless_refused(Outcome<ServerAnswer> answer) {
   if (!answer) return answer;
   if (answer->message.has_denied()) return failed(KEYCLIENT_DENIED, "denied: wrong user name or password");
   if (answer->message.has_refused()) return std::unexpected(failure_of(answer->message.refused()));
   return answer;
 }
 
-Outcome<ServerAnswer> ask_srp(KeydLink& link, ByteView packet) {
-  auto answer = ask(link, packet);
+Outcome<ServerAnswer> ask(KeydLink& link, ByteView packet) { return unless_refused(link.ask(packet)); }
+
+Outcome<ServerAnswer> ask_srp(const Carrier& carry, ByteView packet) {
+  auto answer = unless_refused(carry(packet));
   if (answer && !answer->message.has_srp()) return std::unexpected(unexpected_answer());
   return answer;
 }
@@ -55,7 +56,7 @@ Outcome<Established> run_challenge(KeydLink& link, const wire::ChallengeStart& c
   if (!judged->message.has_finished()) return std::unexpected(unexpected_answer());
   auto channel = machine.finish(judged->packet, bytes_of(judged->message.finished()));
   if (!channel) return failed(KEYCLIENT_SERVER_UNPROVEN, channel.error().message());
-  return Established{std::move(*channel), machine.session_id(), std::nullopt};
+  return Established{std::move(*channel), machine.session_id(), std::nullopt, std::nullopt};
 }
 
 Outcome<Established> run_kryptoknight(KeydLink& link, const KryptoknightChoice& choice, const Login& login,
@@ -95,43 +96,54 @@ Outcome<Established> run_kryptoknight(KeydLink& link, const KryptoknightChoice& 
   if (!judged->message.has_finished()) return std::unexpected(unexpected_answer());
   auto channel = machine.finish(judged->packet, bytes_of(judged->message.finished()));
   if (!channel) return failed(KEYCLIENT_SERVER_UNPROVEN, channel.error().message());
-  Established established{std::move(*channel), machine.session_id(), std::nullopt};
+  Established established{std::move(*channel), machine.session_id(), std::nullopt, std::nullopt};
   if (choice.start.per_command())
     established.command_keys.emplace(
         CommandKeys{choice.start.suite(), machine.take_hash(), choice.start.server_name(), false});
   return established;
 }
 
-Outcome<Established> run_srp(KeydLink& link, const SrpChoice& choice, const Login& login,
+}  // namespace
+
+Outcome<Established> run_srp(const Carrier& carry, const SrpChoice& choice,
+                             const std::function<Outcome<void>(secret::SecretBuffer&)>& provide,
                              secret::SecretBuffer& password) {
-  exchange::SrpClient machine(choice.start, {.groups = {}, .derivations = choice.derivations});
+  const exchange::SrpClientPolicy policy{.groups = {}, .derivations = choice.derivations};
+  exchange::SrpClient machine(choice.start, policy);
   const auto start = machine.start(crypto::fill_random);
   if (!start) return std::unexpected(failure_of(start.error()));
-  const auto challenge = ask_srp(link, *start);
+  const auto challenge = ask_srp(carry, *start);
   if (!challenge) return std::unexpected(challenge.error());
   const auto key =
       machine.take_challenge(challenge->packet, challenge->message.srp(), crypto::fill_random_private);
   if (!key) return std::unexpected(failure_of(key.error()));
-  const auto servers_key = ask_srp(link, *key);
+  const auto servers_key = ask_srp(carry, *key);
   if (!servers_key) return std::unexpected(servers_key.error());
   if (auto taken = machine.take_key(servers_key->packet, servers_key->message.srp()); !taken)
     return std::unexpected(failure_of(taken.error()));
 
-  if (auto given = provide(login, password); !given) return std::unexpected(given.error());
+  if (auto given = provide(password); !given) return std::unexpected(given.error());
   const auto proof = machine.prove(password.reveal());
   if (!proof) return std::unexpected(failure_of(proof.error()));
-  const auto judged = ask_srp(link, *proof);
-  if (!judged) return std::unexpected(judged.error());
-  const auto finished = machine.take_proof(judged->packet, judged->message.srp());
+  const auto answer = ask_srp(carry, *proof);
+  if (!answer) return std::unexpected(answer.error());
+  const auto finished = machine.take_proof(answer->packet, answer->message.srp());
   if (!finished) return failed(KEYCLIENT_SERVER_UNPROVEN, finished.error().message());
-  const auto success = ask_srp(link, *finished);
+  const auto success = ask_srp(carry, *finished);
   if (!success) return std::unexpected(success.error());
   auto channel = machine.finish(success->packet, success->message.srp());
   if (!channel) return failed(KEYCLIENT_SERVER_UNPROVEN, channel.error().message());
-  return Established{std::move(*channel), machine.session_id(), std::nullopt};
+  Established established{std::move(*channel), machine.session_id(), std::nullopt, std::nullopt};
+  if (choice.start.can_change_password()) {
+    established.change.emplace(
+        ChangeEnd{exchange::PasswordChangeClient(
+                      machine.take_keys(),
+                      exchange::ChangeContext{choice.start.user(), choice.start.suite(), policy.vendor_id},
+                      machine.parameters(), policy),
+                  choice});
+  }
+  return established;
 }
-
-}  // namespace
 
 Outcome<Established> run_exchange(KeydLink& link, const std::string& server_name, const Login& login,
                                   const std::string& renews, secret::SecretBuffer& password) {
@@ -144,7 +156,8 @@ Outcome<Established> run_exchange(KeydLink& link, const std::string& server_name
         } else if constexpr (std::is_same_v<decltype(choice), KryptoknightChoice>) {
           return run_kryptoknight(link, choice, login, password);
         } else {
-          return run_srp(link, choice, login, password);
+          return run_srp([&link](ByteView packet) { return link.ask(packet); }, choice,
+                         [&login](secret::SecretBuffer& into) { return provide(login, into); }, password);
         }
       },
       login.choice);

@@ -10,6 +10,7 @@
 #include "core/exchange/kryptoknight.h"
 #include "core/exchange/secure_channel.h"
 #include "core/exchange/srp.h"
+#include "core/exchange/srp_password_change.h"
 #include "core/secret/secret.h"
 #include "libkeyclient/src/keyd_link.h"
 
@@ -51,11 +52,26 @@ struct CommandKeys {
   bool used = false;  // the key at hand has carried its command
 };
 
+// Of a login that can ask for a new password: its end of a change, and by what choice it was made.
+struct ChangeEnd {
+  exchange::PasswordChangeClient machine;
+  SrpChoice choice;
+  Bytes history_salt = {};  // of the question that stands
+};
+
 struct Established {
   exchange::SecureChannel channel;
   std::string session_id;
-  std::optional<CommandKeys> command_keys;
+  std::optional<CommandKeys> command_keys = {};
+  std::optional<ChangeEnd> change = {};
 };
+
+// What carries an exchange's packets: the link itself, or a session that it is nested in. Gives keyd's answer.
+using Carrier = std::function<Outcome<ServerAnswer>(ByteView packet)>;
+// The exchange srp over any carrier. `choice` has its server_name and renews.
+[[nodiscard]] Outcome<Established> run_srp(const Carrier& carry, const SrpChoice& choice,
+                                           const std::function<Outcome<void>(secret::SecretBuffer&)>& provide,
+                                           secret::SecretBuffer& password);
 
 // Runs the exchange on `link`. `renews`: the id of the session that it renews, or empty. `password` is filled from
 // the login when it is empty. KEYCLIENT_DENIED: the password, or whoever answered, was not the right one.

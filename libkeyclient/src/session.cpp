@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "core/crypto/random.h"
+#include "core/exchange/password_history.h"
+#include "libkeyclient/src/placed_parameters.h"
 
 namespace keyd::client {
 namespace {
@@ -23,11 +25,11 @@ std::string text_from(const FreshOctets& fresh) { return {fresh.begin(), fresh.e
 
 }  // namespace
 
-Outcome<Session> Session::authenticate(KeydLink& link, const std::string& server_name, const Login& login,
+Outcome<Session> Session::authenticate(KeydLink& link, const Target& target, const Login& login,
                                        const std::string& renews, secret::SecretBuffer& password) {
-  auto established = run_exchange(link, server_name, login, renews, password);
+  auto established = run_exchange(link, target.server_name, login, renews, password);
   if (!established) return std::unexpected(established.error());
-  return Session(std::move(link), std::move(*established));
+  return Session(std::move(link), target.runtime_dir, std::move(*established));
 }
 
 Outcome<Session> Session::adopt(KeydLink link, ByteView handover) {
@@ -36,9 +38,8 @@ Outcome<Session> Session::adopt(KeydLink link, ByteView handover) {
   }
   auto channel = exchange::SecureChannel::take_over(handover.subspan(16 + wire::kSessionIdSize));
   if (!channel) return failed(KEYCLIENT_INVALID, "what KEYD_SESSION names is no session");
-  Session session(
-      std::move(link),
-      {std::move(*channel), std::string(text_of(handover.subspan(16, wire::kSessionIdSize))), std::nullopt});
+  Session session(std::move(link), {},  // it cannot be asked for a password: there are no keys for that here
+                  {std::move(*channel), std::string(text_of(handover.subspan(16, wire::kSessionIdSize)))});
   const auto fresh = draw_fresh();
   if (!fresh) return std::unexpected(fresh.error());
   wire::SessionRequest request;
@@ -78,9 +79,16 @@ Outcome<void> Session::provide_command_key() {
   return {};
 }
 
+// The sealed receipt: with whatever is asked next.
+wire::SessionRequest Session::with_receipt(const wire::SessionRequest& request) {
+  wire::SessionRequest out = request;
+  out.set_change_received(std::exchange(received_, 0));
+  return out;
+}
+
 Outcome<Session::Reply> Session::exchange_records(const wire::SessionRequest& request, ByteView payload) {
   if (!link_.usable()) return failed(KEYCLIENT_GONE, "the conversation with keyd has broken off");
-  const auto plaintext = wire::encode_session(request, payload);
+  const auto plaintext = wire::encode_session(with_receipt(request), payload);
   const auto record = channel_.seal(exchange::RecordType::kSession, plaintext.reveal());
   if (!record) return std::unexpected(failure_of(record.error()));
   wire::ClientPacket packet;
@@ -104,6 +112,7 @@ Outcome<Session::Reply> Session::exchange_records(const wire::SessionRequest& re
     return std::unexpected(unexpected_answer());
   }
   link_.resume();
+  if (reply.message.has_change_request()) take_question(reply.message.change_request());
   if (reply.message.has_refused()) return std::unexpected(failure_of(reply.message.refused()));
   return reply;
 }
@@ -163,6 +172,64 @@ Outcome<secret::SecretBuffer> Session::echo(ByteView data) {
   if (!reply) return std::unexpected(reply.error());
   if (!reply->message.has_echo()) return std::unexpected(unexpected_answer());
   return secret::SecretBuffer::copy_of(reply->payload);
+}
+
+// ---- a change of the password
+
+void Session::take_question(const wire::ChangeRequest& question) {
+  if (!change_) return;
+  const auto taken = change_->machine.take_question(
+      bytes_of(question.eap()), bytes_of(question.derivation()),
+      [this](std::string_view name) { return read_placed(runtime_dir_, name); });
+  if (!taken || question.history_salt().size() != exchange::kHistorySaltSize) return;
+  const ByteView salt = bytes_of(question.history_salt());
+  change_->history_salt.assign(salt.begin(), salt.end());
+  received_ = change_->machine.serial();
+}
+
+Outcome<void> Session::ask_for_change(bool wanted) {
+  wire::SessionRequest request;
+  request.mutable_change_asked()->set_wanted(wanted);
+  const auto reply = ask(request);
+  if (!reply) return std::unexpected(reply.error());
+  if (!reply->message.has_change_asked()) return std::unexpected(unexpected_answer());
+  if (!change_requested())
+    return failed(KEYCLIENT_SERVER_UNPROVEN,
+                  "keyd's request for a new password does not hold; it was ignored");
+  return {};
+}
+
+Outcome<ServerAnswer> Session::ask_nested(wire::NestedPurpose purpose, ByteView packet) {
+  wire::SessionRequest request;
+  request.mutable_nested()->set_purpose(purpose);
+  const auto reply = ask(request, packet);
+  if (!reply) return std::unexpected(reply.error());
+  ServerAnswer answer;
+  answer.packet.assign(reply->payload.begin(), reply->payload.end());
+  if (!reply->message.has_nested() || wire::decode(answer.packet, answer.message) != wire::Decoded::kMessage)
+    return std::unexpected(unexpected_answer());
+  return answer;
+}
+
+Outcome<void> Session::answer_change(ByteView v, ByteView history_hash) {
+  if (!change_requested()) return failed(KEYCLIENT_GONE, "keyd does not ask for a new password any more");
+  const auto answer = change_->machine.answer(v, crypto::fill_random);
+  if (!answer) return std::unexpected(failure_of(answer.error()));
+  wire::SessionRequest request;
+  request.mutable_change_answer()->set_eap(answer->data(), answer->size());
+  const auto reply = ask(request, history_hash);
+  if (!reply) return std::unexpected(reply.error());
+  if (!reply->message.has_change_answer() ||
+      !change_->machine.take_success(bytes_of(reply->message.change_answer().eap())))
+    return std::unexpected(unexpected_answer());
+  return {};
+}
+
+void Session::go_on_with(Established renewed) {
+  channel_ = std::move(renewed.channel);
+  id_ = std::move(renewed.session_id);
+  change_ = std::move(renewed.change);
+  received_ = 0;
 }
 
 Outcome<secret::SecretBuffer> Session::plan_exec() {

@@ -14,8 +14,8 @@ class Session {
   // Runs the exchange on `link`, which goes into the session when it succeeds and stays the caller's when
   // not. `renews`: the id of the session that it renews, or empty. `password` is filled from the login when
   // it is empty.
-  [[nodiscard]] static Outcome<Session> authenticate(KeydLink& link, const std::string& server_name,
-                                                     const Login& login, const std::string& renews,
+  [[nodiscard]] static Outcome<Session> authenticate(KeydLink& link, const Target& target, const Login& login,
+                                                     const std::string& renews,
                                                      secret::SecretBuffer& password);
   // Takes over what hand_over() gave, in the image after a planned exec.
   [[nodiscard]] static Outcome<Session> adopt(KeydLink link, ByteView handover);
@@ -25,6 +25,20 @@ class Session {
   [[nodiscard]] Outcome<secret::SecretBuffer> credential(const std::string& name);
   [[nodiscard]] Outcome<std::vector<std::string>> credential_names();
   [[nodiscard]] Outcome<secret::SecretBuffer> echo(ByteView data);
+  // ---- a change of the password (libkeyclient/src/password_change.cpp has the order)
+  // Whether keyd's question stands, which came with some reply.
+  [[nodiscard]] bool change_requested() const { return change_ && change_->machine.serial() != 0; }
+  // Null: this login did not declare that it can ask its user, or was not made by srp.
+  [[nodiscard]] const ChangeEnd* change() const { return change_ ? &*change_ : nullptr; }
+  // Has keyd ask what is due or, when nothing is, what is `wanted`. Then a question stands.
+  [[nodiscard]] Outcome<void> ask_for_change(bool wanted);
+  // One packet of an exchange srp within this session.
+  [[nodiscard]] Outcome<ServerAnswer> ask_nested(wire::NestedPurpose purpose, ByteView packet);
+  // The answer: the verifier, and the hash for the history. KEYCLIENT_REFUSED: another password is to be chosen.
+  [[nodiscard]] Outcome<void> answer_change(ByteView v, ByteView history_hash);
+  // The nested re-authentication has succeeded: the next record goes under its keys.
+  void go_on_with(Established renewed);
+
   // Announces an exec; gives what the next image needs. The session is over for this one.
   [[nodiscard]] Outcome<secret::SecretBuffer> plan_exec();
 
@@ -40,11 +54,13 @@ class Session {
       16 + wire::kSessionIdSize + exchange::SecureChannel::kHandoverSize;
 
  private:
-  Session(KeydLink link, Established established)
+  Session(KeydLink link, std::string runtime_dir, Established established)
       : link_(std::move(link)),
+        runtime_dir_(std::move(runtime_dir)),
         channel_(std::move(established.channel)),
         id_(std::move(established.session_id)),
-        command_keys_(std::move(established.command_keys)) {}
+        command_keys_(std::move(established.command_keys)),
+        change_(std::move(established.change)) {}
 
   struct Reply {
     secret::SecretBuffer plaintext;
@@ -54,13 +70,19 @@ class Session {
   [[nodiscard]] Outcome<Reply> ask(const wire::SessionRequest& request, ByteView payload = {});
   [[nodiscard]] Outcome<Reply> ask_once(const wire::SessionRequest& request, ByteView payload);
   [[nodiscard]] Outcome<Reply> exchange_records(const wire::SessionRequest& request, ByteView payload);
+  [[nodiscard]] wire::SessionRequest with_receipt(const wire::SessionRequest& request);
+  // keyd's question, come with a reply: ignored unless it holds (seed 002, step 314).
+  void take_question(const wire::ChangeRequest& question);
   // Where each command has a key of its own: sees to the next one's.
   [[nodiscard]] Outcome<void> provide_command_key();
 
   KeydLink link_;
+  std::string runtime_dir_;  // where keyd may place parameters
   exchange::SecureChannel channel_;
   std::string id_;
   std::optional<CommandKeys> command_keys_;
+  std::optional<ChangeEnd> change_;
+  std::uint64_t received_ = 0;  // serial of the question that keyd is told of
 };
 
 }  // namespace keyd::client

@@ -24,6 +24,11 @@ constexpr std::array kInSession{kNotNow, kNotNow, kReply, kReply, kNotNowInside,
 constexpr std::array kForNewImage{kNotNow, kNotNow, kNotNowInside, kNotNowInside, kReply, kNotNow};
 // One that only another kind of session has.
 constexpr std::array kNeverInside{kNotNow, kNotNow, kNotNowInside, kNotNowInside, kNotNowInside, kNotNow};
+// Those of a change of password, where a session was made by another exchange than srp.
+constexpr Answer kNotThisKind{Said::kRefusedInside, wire::REFUSAL_POLICY},
+    kNotAsked{Said::kRefusedInside, wire::REFUSAL_NOT_FOUND};
+constexpr std::array kOfAnother{kNotNow, kNotNow, kNotThisKind, kNotThisKind, kNotNowInside, kNotNow};
+constexpr std::array kUnasked{kNotNow, kNotNow, kNotAsked, kNotAsked, kNotNowInside, kNotNow};
 
 // clang-format off
 const ClientMessage kMessages[] = {
@@ -63,6 +68,13 @@ const ClientMessage kMessages[] = {
   {"fresh key", Stage::kEstablished, [](Conversation& c) {
      return record_of(c, [](Request& r) { r.mutable_fresh_key()->set_client_nonce(std::string(16, 'n')); }); },
    kNeverInside},
+  {"nested", Stage::kEstablished, [](Conversation& c) {
+     return record_of(c, [](Request& r) { r.mutable_nested()->set_purpose(wire::NESTED_PURPOSE_OLD_PASSWORD); }); },
+   kOfAnother},
+  {"change asked", Stage::kEstablished, [](Conversation& c) {
+     return record_of(c, [](Request& r) { r.mutable_change_asked()->set_wanted(true); }); }, kOfAnother},
+  {"change answer", Stage::kEstablished, [](Conversation& c) {
+     return record_of(c, [](Request& r) { r.mutable_change_answer()->set_eap("eap"); }); }, kUnasked},
   {"unknown session request", Stage::kEstablished, [](Conversation& c) { return c.record(Request()); },
    kNeverInside},
 };

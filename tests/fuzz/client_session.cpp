@@ -18,6 +18,8 @@
 namespace keyd::fuzz {
 namespace {
 
+const client::Target kTarget{.runtime_dir = "/nonexistent", .server_name = "keyd.example"};
+
 using client::KeydLink;
 using client::Outcome;
 using client::Session;
@@ -105,7 +107,7 @@ class Play {
     must(numbers.has_value());
     keyd_.answer(*numbers);
     secret::SecretBuffer password;
-    auto session = Session::authenticate(link_, "keyd.example", login, {}, password);
+    auto session = Session::authenticate(link_, kTarget, login, {}, password);
     // What is proved is the whole conversation, but for how the last packet is written.
     must(!session || (knows && proof_was_prepared_));
     must(!keyd_.answered_honestly || !knows || session.has_value() || !keyd_.connected());

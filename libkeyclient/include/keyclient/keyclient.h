@@ -114,6 +114,9 @@ typedef struct keyclient_login {
    * such a one, or plays keyd with it, guesses the password faster. The historic suite has no others. */
   int accept_fast_derivations;
   const char* interleave; /* srp, historic: "rfc2945" (NULL) or "stanford" */
+  /* srp: not 0 when this program can ask its user for a new password, by keyclient_change_password(). Then keyd asks
+   * this session when the password is to be changed. */
+  int can_change_password;
 } keyclient_login;
 
 /* Runs the exchange. On a handle that has a session it renews it: the old one stands until the new one is
@@ -126,6 +129,46 @@ KEYCLIENT_API keyclient_status keyclient_rekey(keyclient_t* client);
 
 /* Ends the session; the record becomes REVOKED. The handle may authenticate again. */
 KEYCLIENT_API keyclient_status keyclient_end(keyclient_t* client);
+
+/* ---- the change of a password
+ *
+ * keyd decides when a password must be changed, and asks with some reply; keyclient_change_requested() tells. The
+ * session goes on as it was. keyclient_change_password() proves the old password, asks for the new one, judges it by
+ * rules (length, letters and digits, dictionary, likeness to the old one, the user's words), sends its verifier, and
+ * gives the session new keys when keyd has it for good. Neither password leaves the process.
+ *
+ * When the connection breaks after the answer has left, the call finds out which password holds: it authenticates with
+ * the new one, then with the old. Where that cannot be told either it gives KEYCLIENT_UNKNOWN. */
+
+typedef enum keyclient_question {
+  KEYCLIENT_OLD_PASSWORD = 0,
+  KEYCLIENT_NEW_PASSWORD = 1,
+  KEYCLIENT_NEW_PASSWORD_AGAIN = 2
+} keyclient_question;
+
+/* Asks the user. `remark`: NULL, or one line to be shown that says why the last answer did not do. Writes the answer
+ * into `buffer` (locked memory, `capacity` octets), stores its length, gives 0; anything else cancels. Called without
+ * any lock: other threads may use the handle. */
+typedef int (*keyclient_question_callback)(void* context, keyclient_question question, const char* remark,
+                                           char* buffer, size_t capacity, size_t* length);
+
+typedef struct keyclient_change {
+  size_t size;
+  keyclient_question_callback ask;
+  void* context;
+  const char* const* words; /* personal ones that the password must not have in it; NULL: none */
+  size_t word_count;
+  int wanted;  /* not 0: the user wants it, whether keyd asks or not */
+  int changed; /* out: not 0 when the new password is the user's, also where the call fails after that */
+} keyclient_change;
+
+/* Not 0: keyd asks this session for a new password. */
+KEYCLIENT_API int keyclient_change_requested(keyclient_t* client);
+
+/* One at a time on a handle; other threads may use the session beside it. Forks for a moment, to judge the password
+ * apart from this process's memory: SIGCHLD may come. KEYCLIENT_NOT_FOUND: keyd does not ask, and it was not wanted.
+ * KEYCLIENT_DENIED: not the old password. KEYCLIENT_CANCELLED: by the callback. */
+KEYCLIENT_API keyclient_status keyclient_change_password(keyclient_t* client, keyclient_change* change);
 
 /* A descriptor to poll. POLLIN or POLLHUP between calls means that the session is over: the next session call
  * gives KEYCLIENT_GONE. Do not read from it. -1 when there is no connection. */

@@ -1,0 +1,181 @@
+// The requests of a change of password within a session; docs/protocols/password-change.md has the order.
+#include "core/base/log.h"
+#include "core/crypto/digest.h"
+#include "core/exchange/password_history.h"
+#include "keyd/nested_exchange.h"
+#include "keyd/password_changes.h"
+#include "keyd/request_handlers.h"
+#include "keyd/server.h"
+
+namespace keyd::daemon {
+namespace {
+
+const Bytes& secret_of(const StoredUser& user, wire::Suite suite) {
+  return suite == wire::SUITE_HISTORIC ? user.sealed_historic_verifier : user.sealed_verifier;
+}
+
+AuditEvent line_about(const Connection& connection, std::string_view event, std::string_view reason = {}) {
+  AuditEvent line = event_of(connection, event);
+  line.user = connection.session->user;
+  line.session = to_hex(bytes_of(connection.session->id));
+  line.reason = reason;
+  return line;
+}
+
+// What is to become durable, as the store's thread needs it.
+struct NewPassword {
+  std::string user, user_id;
+  wire::Suite suite;
+  Bytes proved_secret;  // it holds as long as this is the user's verifier
+  UserSecrets secrets;
+  std::shared_ptr<const secret::SecretBuffer> history_hash;
+  std::uint32_t keep;
+};
+
+// Whether the password, or a permutation of it, is one of the recent ones.
+Result<bool> is_recent(UserStore& store, const StoreSealer& sealer, const StoredUser& user, ByteView hash) {
+  const auto history = store.password_history(user.id);
+  if (!history) return std::unexpected(history.error());
+  bool recent = false;
+  for (const Bytes& each : *history) {
+    const auto known = unseal_history(sealer, user.id, each);
+    if (!known) return std::unexpected(known.error());
+    recent |= crypto::constant_time_equal(known->reveal(), hash);
+  }
+  return recent;
+}
+
+constexpr const char* kRecent = "the password, or the same characters in another order, was used recently";
+
+// On the store's thread: judged and changed there, nothing comes in between. kRefused: a recent one. kConflict: the user
+// is not the one any more who proved the old password.
+Result<void> store_password(UserStore& store, const StoreSealer& sealer, const NewPassword& fresh) {
+  const auto user = store.find(fresh.user);
+  if (!user) return std::unexpected(user.error());
+  if (!*user || (*user)->id != fresh.user_id || (*user)->state != UserState::kActive ||
+      secret_of(**user, fresh.suite) != fresh.proved_secret)
+    return fail(Code::kConflict, "the user was changed meanwhile; authenticate again");
+  Bytes sealed_history;
+  if (fresh.keep != 0) {
+    const auto recent = is_recent(store, sealer, **user, fresh.history_hash->reveal());
+    if (!recent) return std::unexpected(recent.error());
+    if (*recent) return fail(Code::kRefused, kRecent);
+    auto sealed = seal_history(sealer, fresh.user_id, fresh.history_hash->reveal());
+    if (!sealed) return std::unexpected(sealed.error());
+    sealed_history = std::move(*sealed);
+  }
+  return store.change_password(fresh.user_id, (*user)->version, fresh.secrets, sealed_history, fresh.keep);
+}
+
+Result<UserSecrets> secrets_of(const StoreSealer& sealer, const std::string& user_id, wire::Suite suite,
+                               const exchange::SrpVerifier& verifier) {
+  auto sealed = seal_verifier(sealer, user_id, suite, verifier);
+  if (!sealed) return std::unexpected(sealed.error());
+  UserSecrets secrets;
+  if (suite == wire::SUITE_HISTORIC) {
+    secrets.sealed_historic_verifier = std::move(*sealed);
+  } else {
+    secrets.sealed_verifier = std::move(*sealed);
+    secrets.verifier_shape = verifier_shape_of(verifier);
+  }
+  return secrets;
+}
+
+void refuse_answer(Server& server, Connection& connection, wire::RefusalCode code, const std::string& text,
+                   std::string_view reason) {
+  server.audit().write(line_about(connection, "password.refused", reason));
+  refuse_sealed(connection, code, text);
+}
+
+// It is durable, or it is not: whether the client still hears of it or not.
+void conclude_change(Server& server, const std::shared_ptr<Connection>& connection, AuditEvent changed,
+                     const Result<void>& stored) {
+  const bool listens =
+      !connection->closed() && connection->session != nullptr && connection->session->change != nullptr;
+  if (!stored) {
+    changed.event = "password.refused";
+    changed.reason = stored.error().code == Code::kRefused    ? "recent"
+                     : stored.error().code == Code::kConflict ? "changed-meanwhile"
+                                                              : "store";
+    server.audit().write(changed);
+    if (changed.reason == "store") log::error(stored.error().message());
+    if (!listens) return;
+    refuse_sealed(*connection,
+                  stored.error().code == Code::kRefused    ? wire::REFUSAL_POLICY
+                  : stored.error().code == Code::kConflict ? wire::REFUSAL_GONE
+                                                           : wire::REFUSAL_INTERNAL,
+                  changed.reason == "store" ? "keyd cannot write its store; the password is as it was"
+                                            : stored.error().detail);
+    return;
+  }
+  server.audit().write(changed);
+  wire::SessionReply reply;
+  if (listens) {
+    const Bytes success = connection->session->change->machine.succeed();
+    reply.mutable_change_answer()->set_eap(success.data(), success.size());
+  }
+  server.changes().settled(changed.user, wall_now() / kSecond);
+  if (listens && !connection->closed()) connection->reply_sealed(reply);
+}
+
+}  // namespace
+
+void handle_change_asked(Server& server, Connection& connection, const SessionRequest& request) {
+  if (connection.session->change == nullptr) {
+    refuse_sealed(connection, wire::REFUSAL_POLICY,
+                  "only a session made by srp, of a client that can ask for a password, can change it");
+    return;
+  }
+  server.changes().ask(connection, request.message.change_asked().wanted(),
+                       [self = connection.shared_from_this()](bool asked) {
+                         if (!asked) {
+                           refuse_sealed(*self, wire::REFUSAL_NOT_FOUND, "no change of the password is due");
+                           return;
+                         }
+                         wire::SessionReply reply;
+                         reply.mutable_change_asked();  // the question is beside it
+                         self->reply_sealed(reply);
+                       });
+}
+
+// Seed 002, step 318 and what follows it at the server.
+void handle_change_answer(Server& server, Connection& connection, const SessionRequest& request) {
+  PasswordChange* const change = connection.session->change.get();
+  if (change == nullptr || change->machine.serial() == 0)
+    return refuse_answer(server, connection, wire::REFUSAL_NOT_FOUND, "nothing is asked", "not-asked");
+  if (change->proved_secret.empty())
+    return refuse_answer(server, connection, wire::REFUSAL_OUT_OF_ORDER, "prove the old password first",
+                         "old-password-not-proved");
+  const auto verifier = change->machine.take_answer(bytes_of(request.message.change_answer().eap()));
+  if (!verifier)
+    return refuse_answer(server, connection, wire::REFUSAL_MALFORMED, verifier.error().detail, "bad-answer");
+  if (request.payload.size() != exchange::kHistoryHashSize)
+    return refuse_answer(server, connection, wire::REFUSAL_MALFORMED, "the hash for the history is 32 octets",
+                         "bad-answer");
+  auto secrets = secrets_of(server.sealer(), connection.session->user_id, change->context.suite, *verifier);
+  if (!secrets) {
+    log::error(secrets.error().message());
+    return refuse_answer(server, connection, wire::REFUSAL_INTERNAL,
+                         "keyd cannot seal the verifier; the password is as it was", "store");
+  }
+  NewPassword fresh{
+      connection.session->user,
+      connection.session->user_id,
+      change->context.suite,
+      change->proved_secret,
+      std::move(*secrets),
+      std::make_shared<const secret::SecretBuffer>(secret::SecretBuffer::copy_of(request.payload)),
+      server.config().change_history};
+  server.store().post(
+      connection.account(),
+      [&sealer = server.sealer(), fresh = std::move(fresh)](UserStore& store) {
+        return store_password(store, sealer, fresh);
+      },
+      [&server, self = connection.shared_from_this(),
+       changed = line_about(connection, "password.changed")](const Result<void>& stored) {
+        if (self->closed()) return conclude_change(server, self, changed, stored);
+        self->attempt([&] { conclude_change(server, self, changed, stored); });
+      });
+}
+
+}  // namespace keyd::daemon

@@ -1,0 +1,329 @@
+#include "keyd/password_changes.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/base/log.h"
+#include "core/base/untrusted_text.h"
+#include "core/crypto/random.h"
+#include "keyd/server.h"
+
+namespace keyd::daemon {
+namespace {
+
+constexpr std::uint64_t kSweep = 60 * kSecond;  // ages, and what was carried
+constexpr std::size_t kSaltSize = 16;           // octets of a new verifier's
+constexpr AccountId kQueue = kTriesQueue;       // keyd's own jobs at the store
+
+// As the connections of this host are; the shim's will declare theirs.
+constexpr NetworkKind kKind = NetworkKind::kLocal;
+
+std::chrono::seconds age_of(const PasswordUse& use) {
+  const std::uint64_t now = wall_now() / kSecond;
+  return std::chrono::seconds(now > use.password_changed ? now - use.password_changed : 0);
+}
+
+AuditEvent about(const PasswordUse& use, std::string_view event) {
+  AuditEvent line;
+  line.event = event;
+  line.user = use.user;
+  line.reason = name_of(use.due.reason);
+  return line;
+}
+
+}  // namespace
+
+PasswordChanges::PasswordChanges(Server& server, std::optional<PlacedDirectory> directory)
+    : server_(server), directory_(std::move(directory)) {}
+
+// ---- a session's life
+
+std::unique_ptr<PasswordChange> PasswordChanges::part_of(const Connection& connection,
+                                                         const std::string& user, wire::Suite suite,
+                                                         exchange::SrpKeys keys) {
+  auto charge = server_.quota().take(Resource::kChangeKeys, connection.peer().ids.euid);
+  if (!charge) return nullptr;
+  return std::make_unique<PasswordChange>(
+      std::move(keys), exchange::ChangeContext{user, suite, server_.config().srp_vendor_id},
+      std::move(*charge));
+}
+
+std::shared_ptr<PasswordUse> PasswordChanges::use_of(const StoredUser& user) {
+  auto& use = uses_[user.id];
+  if (use == nullptr) {
+    use = std::make_shared<PasswordUse>();
+    use->user_id = user.id;
+    use->user = user.name;
+    use->password_changed = user.password_changed;
+    use->octets = user.carried_octets;
+    use->records = user.carried_records;
+    use->due = user.due;
+  }
+  return use;
+}
+
+void PasswordChanges::session_began(Connection& connection, const StoredUser& user) {
+  const auto use = use_of(user);
+  connection.session->use = use;
+  use->sessions.push_back(connection.weak_from_this());
+  judge(*use);
+  if (use->due.serial == 0) return;
+  server_.tasks().set_change_due(connection.peer().inode, true);
+  if (use->ask_again == 0) use->ask_again = boot_now() + server_.config().change_interval();
+  ask(connection, false, [](bool) {});
+}
+
+void PasswordChanges::carried(Connection& connection, std::size_t octets) {
+  PasswordUse& use = *connection.session->use;
+  use.octets += octets;
+  use.unstored_octets += octets;
+  ++use.records;
+  ++use.unstored_records;
+  judge(use);
+}
+
+void PasswordChanges::received(Connection& connection, std::uint64_t serial) {
+  PasswordChange* const change = connection.session->change.get();
+  if (change == nullptr || serial == 0 || serial != change->machine.serial() || change->received) return;
+  change->received = true;
+  AuditEvent line = about(*connection.session->use, "password.question-received");
+  line.session = to_hex(bytes_of(connection.session->id));
+  server_.audit().write(line);
+}
+
+void PasswordChanges::forget_question(Connection& connection) {
+  PasswordChange* const change = connection.session->change.get();
+  if (change == nullptr) return;
+  if (!change->place.empty() && directory_) directory_->remove(change->place);
+  change->forget_question();
+}
+
+void PasswordChanges::session_ended(Connection& connection) {
+  forget_question(connection);
+  if (connection.session->use == nullptr) return;
+  std::erase_if(connection.session->use->sessions, [&](const std::weak_ptr<Connection>& each) {
+    const auto living = each.lock();
+    return living == nullptr || living.get() == &connection;
+  });
+  connection.session->use.reset();
+}
+
+void PasswordChanges::handed_over(Connection& connection) {
+  forget_question(connection);
+  connection.session->change.reset();
+}
+
+// ---- whether it is due
+
+void PasswordChanges::judge(PasswordUse& use) {
+  if (use.due.serial != 0 || use.being_asked) return;
+  const ChangeReason reason =
+      reason_to_change(server_.config().change_policy, kKind, age_of(use), use.octets, use.records);
+  if (reason == ChangeReason::kNone) return;
+  use.being_asked = true;
+  server_.store().post(
+      kQueue, [user = use.user, reason](UserStore& store) { return store.ask_change(user, reason); },
+      [this, id = use.user_id](const Result<DueChange>& asked) {
+        const auto found = uses_.find(id);
+        if (found == uses_.end()) return;
+        found->second->being_asked = false;
+        if (asked) {
+          due(found->second->user, *asked);
+        } else if (asked.error().code != Code::kNotFound) {
+          log::error(asked.error().message());
+        }
+      });
+}
+
+template <typename Visit>
+void PasswordChanges::each_session(const PasswordUse& use, Visit visit) {
+  const auto sessions = use.sessions;  // a visit may end one
+  for (const auto& each : sessions) {
+    const auto connection = each.lock();
+    if (connection != nullptr && !connection->closed() && connection->session != nullptr) visit(*connection);
+  }
+}
+
+PasswordUse* PasswordChanges::find(const std::string& user) {
+  const auto found =
+      std::ranges::find_if(uses_, [&](const auto& entry) { return entry.second->user == user; });
+  return found == uses_.end() ? nullptr : found->second.get();
+}
+
+void PasswordChanges::due(const std::string& user, const DueChange& due) {
+  server_.users().forget(user);
+  PasswordUse* const use = find(user);
+  if (use == nullptr) return;
+  const bool is_new = use->due.serial != due.serial;
+  use->due = due;
+  if (is_new) server_.audit().write(about(*use, "password.change-due"));
+  each_session(
+      *use, [&](Connection& connection) { server_.tasks().set_change_due(connection.peer().inode, true); });
+  ask_all(*use);
+}
+
+void PasswordChanges::ask_all(PasswordUse& use) {
+  use.ask_again = boot_now() + server_.config().change_interval();
+  bool anybody = false;
+  each_session(use, [&](Connection& connection) {
+    if (connection.session->change == nullptr) return;
+    anybody = true;
+    connection.session->change->received = false;
+    ask(connection, false, [](bool) {});
+  });
+  if (!anybody) server_.audit().write(about(use, "password.nobody-to-ask"));
+}
+
+// ---- the question
+
+void PasswordChanges::ask(Connection& connection, bool wanted, std::function<void(bool asked)> done) {
+  PasswordChange* const change = connection.session->change.get();
+  if (change == nullptr || (!wanted && connection.session->use->due.serial == 0)) return done(false);
+  if (change->machine.serial() != 0) {
+    change->to_be_sent = true;
+    return done(true);
+  }
+  server_.users().find(
+      connection.account(), connection.session->user,
+      [this, self = connection.shared_from_this(), done = std::move(done)](const Result<UserPtr>& user) {
+        if (self->closed() || self->session == nullptr || self->session->change == nullptr) return;
+        if (self->session->change->machine.serial() == 0 && user && *user != nullptr)
+          self->attempt([&] { lay_question(*self, **user); });
+        if (self->closed()) return;
+        self->attempt([&] { done(self->session->change->machine.serial() != 0); });
+      });
+}
+
+// Seed 002, step 312.
+void PasswordChanges::lay_question(Connection& connection, const StoredUser& user) {
+  PasswordChange& change = *connection.session->change;
+  const Config& config = server_.config();
+  const auto now = unseal_verifier(server_.sealer(), user, change.context.suite);
+  if (!now) {
+    log::error("user \"" + escape(user.name) +
+               "\" cannot be asked for a new password: " + now.error().message());
+    return;
+  }
+  auto group = exchange::SrpGroup::listed(config.srp_group);
+  if (!group) return log::error(group.error().message());
+  exchange::PasswordChangeServer::Question question{
+      .serial = ++change.questions,
+      .fresh = {std::move(*group), now->salt,
+                change.context.suite == wire::SUITE_HISTORIC ? exchange::XDerivation{}
+                                                             : exchange::kDefaultDerivation}};
+  question.same_group = question.fresh.group == now->group;
+  question.same_salt = !config.change_salt;
+  question.as_eap_srp = change.context.suite == wire::SUITE_HISTORIC && config.change_as_eap_srp;
+  Bytes salt(kSaltSize), place(exchange::kPlaceNameSize / 2);
+  if (!crypto::fill_random(salt) || !crypto::fill_random(place)) return log::error("no random numbers");
+  if (config.change_salt) question.fresh.salt = std::move(salt);
+  if (config.change_by_place && directory_) question.place = to_hex(place);
+  const auto derivation = question.fresh.derivation.octets();
+  change.place = question.place;
+  auto packet = change.machine.ask(std::move(question), crypto::fill_random);
+  if (!packet) return log::error(packet.error().message());
+  if (!change.place.empty()) {
+    if (auto placed = directory_->place(change.place, change.machine.placed()); !placed) {
+      log::error(placed.error().message());
+      change.place.clear();
+      change.forget_question();
+      return;
+    }
+  }
+  change.question.set_eap(packet->data(), packet->size());
+  change.question.set_derivation(derivation.data(), derivation.size());
+  change.question.set_history_salt(user.history_salt.data(), user.history_salt.size());
+  change.to_be_sent = true;
+  AuditEvent line = about(*connection.session->use, "password.asked");
+  line.session = to_hex(bytes_of(connection.session->id));
+  server_.audit().write(line);
+}
+
+void PasswordChanges::settled(const std::string& user, std::uint64_t password_changed) {
+  server_.users().forget(user);
+  server_.passwords().forget();
+  server_.note_shapes_changed();
+  PasswordUse* const use = find(user);
+  if (use == nullptr) return;
+  use->due = {};
+  use->ask_again = 0;
+  use->password_changed = password_changed;
+  use->octets = use->records = use->unstored_octets = use->unstored_records = 0;
+  each_session(*use, [&](Connection& connection) {
+    server_.tasks().set_change_due(connection.peer().inode, false);
+    forget_question(connection);
+  });
+}
+
+// ---- time
+
+// Claims 11, 27: nobody has answered. It counts as a failure only where the question had arrived.
+void PasswordChanges::overdue(PasswordUse& use) {
+  bool received = false;
+  each_session(use, [&](Connection& connection) {
+    received |= connection.session->change != nullptr && connection.session->change->received;
+  });
+  if (!received) return ask_all(use);
+  use.ask_again = boot_now() + server_.config().change_interval();
+  const std::uint32_t most = server_.config().change_failures;
+  server_.store().post(
+      kQueue,
+      [id = use.user_id, serial = use.due.serial, most](UserStore& store) {
+        return store.fail_change(id, serial, most);
+      },
+      [this, id = use.user_id, most](const Result<UserStore::ChangeFailure>& failed) {
+        const auto found = uses_.find(id);
+        if (found == uses_.end()) return;
+        PasswordUse& now = *found->second;
+        if (!failed) {
+          if (failed.error().code != Code::kConflict) log::error(failed.error().message());
+          return;
+        }
+        now.due.failures = failed->failures;
+        AuditEvent line = about(now, "password.not-changed");
+        line.object =
+            most == 0 ? fmt::format("{}", failed->failures) : fmt::format("{} of {}", failed->failures, most);
+        server_.audit().write(line);
+        if (!failed->disabled) return ask_all(now);
+        server_.audit().write(about(now, "password.disabled"));
+        server_.users().forget(now.user);
+        server_.tasks().revoke_user(std::string(now.user));
+      });
+}
+
+void PasswordChanges::tick(BootTime now) {
+  std::vector<std::shared_ptr<PasswordUse>> late;
+  for (const auto& [id, use] : uses_) {
+    if (use->ask_again != 0 && use->ask_again <= now) late.push_back(use);
+  }
+  for (const auto& use : late) {
+    use->ask_again = 0;
+    if (use->due.serial != 0 && !use->sessions.empty()) overdue(*use);
+  }
+  if (now < swept_ + kSweep) return;
+  swept_ = now;
+  for (const auto& [id, use] : uses_) judge(*use);
+  store_use();
+}
+
+void PasswordChanges::store_use() {
+  std::vector<UserStore::Carried> carried;
+  for (auto it = uses_.begin(); it != uses_.end();) {
+    PasswordUse& use = *it->second;
+    if (use.unstored_records != 0) {
+      carried.push_back({use.user_id, use.unstored_octets, use.unstored_records});
+      use.unstored_octets = use.unstored_records = 0;
+      server_.users().forget(use.user);
+    }
+    it = use.sessions.empty() && !use.being_asked ? uses_.erase(it) : std::next(it);
+  }
+  if (carried.empty()) return;
+  server_.store().post(
+      kQueue, [carried = std::move(carried)](UserStore& store) { return store.carry(carried); },
+      [](const Result<void>& stored) {
+        if (!stored) log::error(stored.error().message());
+      });
+}
+
+}  // namespace keyd::daemon
