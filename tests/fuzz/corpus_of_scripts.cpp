@@ -129,17 +129,21 @@ void save_stored_values(const SaveSeed& save) {
   save("sealed_value", "one_octet_changed", changed);
   save("sealed_value", "made_up", Seed{0} << std::string(48, 's'));
   save("sealed_value", "too_short", Seed{0} << std::string(27, 's'));
-  const auto row = [](int state) {
+  const auto row = [](int state, int reason = 0) {
     Seed seed{0};
     seed.with_size("ada").with_size(std::string(16, 'i')) << std::initializer_list<int>{state, 2, 0, 1, 1};
-    seed.with_size(std::string(40, 's'));
+    seed.with_size(std::string(40, 's')) << std::initializer_list<int>{reason, 1, 3, 2, 1, 1};
+    seed.with_size(std::string(16, 'a'));
     (seed << std::initializer_list<int>{2, 1}).with_size("$6$ 8 $").with_size(std::string(40, 'h'));
     (seed << std::initializer_list<int>{2}).with_size("").with_size(std::string(40, 'm'));
     seed.with_size("db/password") << std::initializer_list<int>{3, 1};
-    return seed.with_size(std::string(31, 'v'));
+    seed.with_size(std::string(31, 'v')) << std::initializer_list<int>{2, 1};
+    (seed.with_size(std::string(60, 'p')) << std::initializer_list<int>{2}).with_size(std::string(60, 'q'));
+    return seed;
   };
   save("store_rows", "user", row(0));
   save("store_rows", "state_that_does_not_exist", row(3));
+  save("store_rows", "change_that_is_due", row(0, 2));
   save("store_rows", "modern_hash", Seed{0xff, 0, 1, 1, 0} << "$6$saltsalt$" + std::string(86, 'h'));
   save("store_rows", "historic_hash", Seed{0xff, 1, 1, 2, 3} << "sss" + std::string(16, 'm'));
 }

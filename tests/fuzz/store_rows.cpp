@@ -67,6 +67,25 @@ void judge(const daemon::StoredUser& user) {
   must(!daemon::unseal_password(sealer, user));
   for (const wire::Suite suite : {wire::SUITE_MODERN, wire::SUITE_HISTORIC})
     must(!daemon::unseal_hash(sealer, user, suite) && !daemon::unseal_verifier(sealer, user, suite));
+  must((user.due.serial == 0) == (user.due.reason == daemon::ChangeReason::kNone));
+  must(user.due.reason == daemon::ChangeReason::kNone || *daemon::name_of(user.due.reason) != '\0');
+}
+
+// A change of password in a row as somebody else has left it: what was due stays so, what was carried only grows, and a
+// failed request is counted once.
+void change(SqliteUserStore& store, const daemon::StoredUser& user, bool due) {
+  must((user.due.serial != 0) == due);
+  const auto asked = store.ask_change(user.name, daemon::ChangeReason::kAge);
+  if (due) must(asked && asked->serial == user.due.serial && asked->reason == user.due.reason);
+  if (asked) must(asked->serial != 0 && asked->reason != daemon::ChangeReason::kNone);
+  (void)store.carry({{user.id, 1, ~std::uint64_t{0}}});
+  const auto failed = store.fail_change(user.id, asked ? asked->serial : 1, 1);
+  const auto after = store.find(user.name);
+  must(after.has_value() && after->has_value());
+  const daemon::StoredUser& now = **after;
+  must(now.carried_octets >= user.carried_octets && now.carried_records >= user.carried_records);
+  must(!failed || (failed->failures >= 1 && now.state != daemon::UserState::kActive));
+  must(!failed || failed->disabled == (user.state == daemon::UserState::kActive));
 }
 
 // What a hash is sealed as, whatever those octets are: it opens when they are of the one form, and is then sealed as
@@ -118,11 +137,13 @@ void open_verifier(Script script) {
 void write_and_read(Script script) {
   Database& database = Database::instance();
   SqliteUserStore& store = *database.store.users;
-  must(sqlite3_exec(database.hostile,
-                    "BEGIN; DELETE FROM credentials; DELETE FROM hashes; DELETE FROM users;", nullptr,
-                    nullptr, nullptr) == SQLITE_OK);
+  must(
+      sqlite3_exec(
+          database.hostile,
+          "BEGIN; DELETE FROM credentials; DELETE FROM hashes; DELETE FROM password_history; DELETE FROM users;",
+          nullptr, nullptr, nullptr) == SQLITE_OK);
   std::string name, id;
-  std::int64_t state = 0;
+  std::int64_t state = 0, reason = 0;
   bool written = false;
   for (int rows = 1 + script.octet() % 3; rows > 0; --rows) {
     name = text_of(script.take(script.octet()));
@@ -130,9 +151,14 @@ void write_and_read(Script script) {
     state = number(script);
     SqliteStatement insert(database.hostile,
                            "INSERT OR REPLACE INTO users (name, id, state, schemes, allow_historic, created, "
-                           "password_changed, sealed_password) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+                           "password_changed, sealed_password, change_reason, change_serial, change_since, "
+                           "change_failures, carried_octets, carried_records, history_salt) "
+                           "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     insert.bind(name).bind_blob(bytes_of(id)).bind(state).bind(number(script)).bind(number(script));
     insert.bind(number(script)).bind(number(script)).bind_blob(script.take(script.octet()));
+    reason = number(script);
+    insert.bind(reason).bind(number(script)).bind(number(script)).bind(number(script));
+    insert.bind(number(script)).bind(number(script)).bind_blob(script.take(script.octet() % 33));
     written = database.run(insert);
   }
   for (int rows = script.octet() % 3; rows > 0; --rows) {
@@ -149,6 +175,13 @@ void write_and_read(Script script) {
   grant.bind_blob(bytes_of(id)).bind(credential).bind(number(script)).bind(number(script));
   grant.bind_blob(script.take(script.octet()));
   (void)database.run(grant);
+  for (int rows = script.octet() % 3; rows > 0; --rows) {
+    SqliteStatement past(
+        database.hostile,
+        "INSERT OR REPLACE INTO password_history (user_id, version, sealed) VALUES (?, ?, ?)");
+    past.bind_blob(bytes_of(id)).bind(number(script)).bind_blob(script.take(script.octet()));
+    (void)database.run(past);
+  }
   must(sqlite3_exec(database.hostile, "COMMIT", nullptr, nullptr, nullptr) == SQLITE_OK);
 
   const auto users = store.list({}, 10);
@@ -160,6 +193,11 @@ void write_and_read(Script script) {
       must(state == static_cast<std::int64_t>((**found).state) || state < 0 || state > 2);
   }
   (void)store.credentials(name);
+  const auto history = store.password_history(id);
+  must(history && history->size() <= 2);
+  for (const Bytes& past : *history) must(!daemon::unseal_history(*database.store.sealer, id, past));
+  const auto old = store.passwords_older_than(~std::uint64_t{0}, 2);
+  must(!old || old->size() <= 2);
   std::uint64_t shaped = 0;
   const auto shapes = store.shapes();
   if (shapes) {
@@ -170,6 +208,7 @@ void write_and_read(Script script) {
   must(shaped <= 2);
   const auto sealed = store.credential(id, credential);
   if (sealed && *sealed) must(!daemon::unseal_credential(*database.store.sealer, id, credential, **sealed));
+  if (written && found && *found && (**found).name == name) change(store, **found, reason != 0);
 }
 
 }  // namespace
