@@ -22,6 +22,11 @@ void fill(wire::UserRecord& out, const StoredUser& user) {
   out.set_password_changed(user.password_changed);
   out.set_credential_count(user.credential_count);
   out.set_has_md5(!user.sealed_md5.empty());
+  out.set_change_due(name_of(user.due.reason));
+  out.set_change_since(user.due.since);
+  out.set_change_failures(user.due.failures);
+  out.set_carried_octets(user.carried_octets);
+  out.set_carried_records(user.carried_records);
 }
 
 // How the user's hashes were made: settings and salts, which every client is told that asks.
@@ -118,6 +123,34 @@ void handle_user_list(Server& server, Connection& connection, const wire::AdminR
         }
         self->reply(reply);
       });
+}
+
+// ---- changes of passwords
+
+namespace {
+// Only who proves the old password by `srp` can give a new one from afar.
+Result<void> ask_for_change(UserStore& store, const std::string& name) {
+  const auto user = store.find(name);
+  if (!user) return std::unexpected(user.error());
+  if (!*user) return fail(Code::kNotFound, no_user(name));
+  if (((*user)->schemes & scheme_bit(table::Scheme::kSrp)) == 0) {
+    return fail(
+        Code::kRefused,
+        fmt::format("user \"{}\" does not have the scheme srp, by which a user changes the password; set it "
+                    "with: keyadm user passwd, or enrol the user anew with --scheme srp",
+                    escape(name)));
+  }
+  const auto asked = store.ask_change(name, ChangeReason::kAdministrator);
+  if (!asked) return std::unexpected(asked.error());
+  return {};
+}
+}  // namespace
+
+void handle_change_due(Server& server, Connection& connection, const wire::AdminRequest& request,
+                       secret::SecretBuffer) {
+  const std::string& name = request.change_due().name();
+  change_user(server, connection, "admin.change-due", name, {}, Sessions::kKeep,
+              [name](UserStore& store) { return ask_for_change(store, name); });
 }
 
 // ---- credentials

@@ -54,6 +54,7 @@ void handle_user_unlock(Server&, Connection&, const wire::AdminRequest&, secret:
 void handle_user_remove(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
 void handle_user_show(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
 void handle_user_list(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
+void handle_change_due(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
 void handle_credential_set(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
 void handle_credential_remove(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
 void handle_credential_list(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);

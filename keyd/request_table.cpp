@@ -54,6 +54,7 @@ constexpr std::array kAdmin{
     AdminEntry{Admin::kUserShow, "user.show", SecretNeed::kNone, handle_user_show},
     AdminEntry{Admin::kUserList, "user.list", SecretNeed::kNone, handle_user_list},
     AdminEntry{Admin::kUserImport, "user.import", SecretNeed::kCryptString, handle_user_import},
+    AdminEntry{Admin::kChangeDue, "change-due", SecretNeed::kNone, handle_change_due},
     AdminEntry{Admin::kCredentialSet, "credential.set", SecretNeed::kCredential, handle_credential_set},
     AdminEntry{Admin::kCredentialRemove, "credential.remove", SecretNeed::kNone, handle_credential_remove},
     AdminEntry{Admin::kCredentialList, "credential.list", SecretNeed::kNone, handle_credential_list},

@@ -18,6 +18,7 @@ const AdminMessage kMessages[] = {
   {"user.import", [](Request& r) { r.mutable_user_import()->set_name("victim"); }, Reply::kRefused,
    "$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/"},
   {"user.list", [](Request& r) { r.mutable_user_list()->set_after("b"); }, Reply::kUsers},
+  {"change-due", [](Request& r) { r.mutable_change_due()->set_name("victim"); }, Reply::kRefused},
   {"credential.set", [](Request& r) {
      r.mutable_credential_set()->set_user("victim");
      r.mutable_credential_set()->set_name("of the victim"); }, Reply::kDone, "a value"},

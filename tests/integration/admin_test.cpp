@@ -47,6 +47,40 @@ TEST_F(Admin, ManagesAUserFromEnrolmentToRemoval) {
   }
 }
 
+TEST_F(Admin, AsksUsersOfSrpToChangeTheirPassword) {
+  keyd_.enrol("alice", "right", {"--scheme", "srp"});
+  keyd_.enrol("bob", "right");
+  const auto shown = [&](const char* user) {
+    return nlohmann::json::parse(keyd_.keyadm({"user", "show", user, "-o", "json"}).out);
+  };
+  EXPECT_TRUE(shown("alice")["change_due"].is_null());
+  EXPECT_TRUE(shown("alice")["change_since"].is_null());
+  EXPECT_EQ(keyd_.keyadm({"user", "show", "alice"}).out.find("change due"), std::string::npos);
+  const auto asked = keyd_.keyadm({"change-due", "alice"});
+  EXPECT_EQ(asked.exit_code, 0) << asked.err;
+  EXPECT_EQ(asked.out, "user \"alice\" is to change the password\n");
+  const auto due = shown("alice");
+  EXPECT_EQ(due["change_due"], "administrator");
+  EXPECT_TRUE(due["change_since"].is_string());
+  EXPECT_EQ(due["change_failures"], 0);
+  EXPECT_EQ(due["carried_octets"], 0);
+  EXPECT_EQ(due["carried_records"], 0);
+  EXPECT_EQ(keyd_.keyadm({"change-due", "alice"}).exit_code, 0) << "said again";
+  EXPECT_THAT(keyd_.log(), HasSubstr("admin.change-due user=\"alice\""));
+  keyd_.kill();
+  ASSERT_TRUE(keyd_.start()) << keyd_.log();
+  EXPECT_EQ(shown("alice")["change_since"], due["change_since"]);
+  EXPECT_THAT(keyd_.keyadm({"user", "show", "alice"}).out,
+              HasSubstr("change due     since " + due["change_since"].get<std::string>() +
+                        ", reason: administrator; requests without an answer: 0\n"));
+  refused(keyd_.keyadm({"change-due", "bob"}), 1, "keyadm user passwd");
+  EXPECT_TRUE(shown("bob")["change_due"].is_null());
+  refused(keyd_.keyadm({"change-due", "carol"}), 1, "no user \"carol\"");
+  EXPECT_EQ(keyd_.keyadm({"change-due"}).exit_code, 2);
+  ASSERT_EQ(keyd_.keyadm({"user", "passwd", "alice", "--password-fd", "0"}, "other\n").exit_code, 0);
+  EXPECT_TRUE(shown("alice")["change_due"].is_null()) << "it has been changed";
+}
+
 TEST_F(Admin, ListsManyUsersInOrderAcrossPages) {
   for (int i = 0; i < 230; ++i) {
     RawClient raw(keyd_.runtime_dir(), "admin.sock");

@@ -35,7 +35,7 @@ TEST(Usage, AMistakeIsOneLineThatNamesIt) {
   };
   const std::vector<Mistake> mistakes{
       {"keyd", {"--bogus"}, "--bogus"},
-      {"keyadm", {}, "name a command: user, credential, revoke, health"},
+      {"keyadm", {}, "name a command: user, credential, change-due, revoke, health"},
       {"keyadm", {"user"}, "name a command: add, import, passwd"},
       {"keyadm", {"user", "frob"}, "\"frob\""},
       {"keyadm", {"--bogus"}, "\"--bogus\""},

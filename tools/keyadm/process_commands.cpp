@@ -1,3 +1,4 @@
+// What an administrator asks of processes that run: that they end, or that their user changes the password.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -30,9 +31,30 @@ int revoke(const Invocation& invocation, const std::string& process, const std::
   });
 }
 
+int ask_for_change(const Invocation& invocation, const std::string& name) {
+  wire::AdminRequest request;
+  request.mutable_change_due()->set_name(name);
+  return ask_and(invocation, request, nullptr, [&](const wire::AdminReply&) {
+    fmt::print("user \"{}\" is to change the password\n", escape(name));
+    return console::kDone;
+  });
+}
+
+void add_change_due_command(CLI::App& app, Invocation& invocation) {
+  const auto name = std::make_shared<std::string>();
+  CLI::App* const command =
+      app.add_subcommand("change-due", "have a user of the scheme srp change the password");
+  command->add_option("NAME", *name, "the user")->required()->option_text(" ");
+  command->footer("keyadm user show tells whether a change is due, since when and why.");
+  command->callback([&invocation, name] {
+    invocation.chosen = [&invocation, name] { return ask_for_change(invocation, *name); };
+  });
+}
+
 }  // namespace
 
 void add_process_commands(CLI::App& app, Invocation& invocation) {
+  add_change_due_command(app, invocation);
   struct Options {
     std::string process, user;
   };

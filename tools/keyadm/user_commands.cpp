@@ -33,6 +33,13 @@ nlohmann::ordered_json as_json(const wire::UserRecord& user) {
                                 ? nlohmann::ordered_json(nullptr)
                                 : nlohmann::ordered_json(console::utc(user.password_changed()));
   out["credentials"] = user.credential_count();
+  const bool due = !user.change_due().empty();
+  out["change_due"] = due ? nlohmann::ordered_json(user.change_due()) : nlohmann::ordered_json(nullptr);
+  out["change_since"] =
+      due ? nlohmann::ordered_json(console::utc(user.change_since())) : nlohmann::ordered_json(nullptr);
+  out["change_failures"] = user.change_failures();
+  out["carried_octets"] = user.carried_octets();
+  out["carried_records"] = user.carried_records();
   return out;
 }
 
@@ -51,6 +58,18 @@ void print_hashes(const wire::UserRecord& user) {
   if (user.has_md5())
     fmt::print("historic hash  md5, {}\n",
                user.md5_salt().empty() ? "no salt" : "salt " + to_hex(bytes_of(user.md5_salt())));
+}
+
+// Whether the password is to be changed, and how much it has been used.
+void print_change(const wire::UserRecord& user) {
+  if (!user.change_due().empty()) {
+    fmt::print("change due     since {}, reason: {}; requests without an answer: {}\n",
+               console::utc(user.change_since()), escape(user.change_due()), user.change_failures());
+  }
+  if (user.carried_octets() != 0 || user.carried_records() != 0) {
+    fmt::print("carried        {} octets in {} records, under this password\n", user.carried_octets(),
+               user.carried_records());
+  }
 }
 
 void print_heading() {
@@ -137,6 +156,7 @@ int show_user(const Invocation& invocation, const UserOptions& options) {
     print_heading();
     print_row(user);
     print_hashes(user);
+    print_change(user);
     if (user.failed_tries() != 0) {
       fmt::print("{} failed tries of late; {} sources have to wait before the next (keyadm user unlock {})\n",
                  user.failed_tries(), user.sources_waiting(), escape(user.name()));
