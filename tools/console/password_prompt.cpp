@@ -18,10 +18,10 @@ volatile std::sig_atomic_t interrupted_by = 0;
 void note_signal(int number) { interrupted_by = number; }
 
 // No echo while it lives. A signal that ends or stops the program ends the reading first; it is raised again
-// when the terminal is as it was.
+// when the terminal is as it was, unless it was a ^C that ends the prompt alone.
 class NoEcho {
  public:
-  explicit NoEcho(int terminal) : terminal_(terminal) {
+  NoEcho(int terminal, OnInterrupt on_interrupt) : terminal_(terminal), on_interrupt_(on_interrupt) {
     interrupted_by = 0;
     struct sigaction action{};
     action.sa_handler = note_signal;  // without SA_RESTART: read(2) returns
@@ -36,7 +36,8 @@ class NoEcho {
   ~NoEcho() {
     if (changed_) ::tcsetattr(terminal_, TCSAFLUSH, &saved_);
     for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &saved_actions_[i], nullptr);
-    if (interrupted_by != 0) ::raise(interrupted_by);
+    const bool done = interrupted_by == SIGINT && on_interrupt_ == OnInterrupt::kEndPrompt;
+    if (interrupted_by != 0 && !done) ::raise(interrupted_by);
   }
   NoEcho(const NoEcho&) = delete;
   NoEcho& operator=(const NoEcho&) = delete;
@@ -44,10 +45,13 @@ class NoEcho {
  private:
   static constexpr std::array<int, 5> kSignals{SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP};
   int terminal_;
+  OnInterrupt on_interrupt_;
   bool changed_ = false;
   termios saved_{};
   std::array<struct sigaction, kSignals.size()> saved_actions_{};
 };
+
+UniqueFd open_terminal() { return UniqueFd(::open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY)); }
 
 }  // namespace
 
@@ -75,13 +79,22 @@ Result<secret::SecretBuffer> read_secret(int fd, std::size_t limit, bool line) {
   return buffer;
 }
 
-Result<secret::SecretBuffer> prompt(const std::string& question, std::size_t limit) {
-  const UniqueFd terminal(::open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY));
+Result<secret::SecretBuffer> prompt(const std::string& question, std::size_t limit,
+                                    OnInterrupt on_interrupt) {
+  const UniqueFd terminal = open_terminal();
   if (!terminal.valid())
     return fail(Code::kUnreachable, "there is no terminal to ask at; hand the secret over on a descriptor");
-  const NoEcho quiet(terminal.get());
+  const NoEcho quiet(terminal.get(), on_interrupt);
   (void)!::write(terminal.get(), question.data(), question.size());
-  return read_secret(terminal.get(), limit, true);
+  auto answer = read_secret(terminal.get(), limit, true);
+  if (!answer)
+    (void)!::write(terminal.get(), "\n", 1);  // after ^C or ^D the cursor stands behind the question
+  return answer;
+}
+
+void tell(const std::string& line) {
+  const UniqueFd terminal = open_terminal();
+  if (terminal.valid()) (void)!::write(terminal.get(), (line + "\n").data(), line.size() + 1);
 }
 
 Result<secret::SecretBuffer> prompt_twice(const std::string& question, std::size_t limit) {

@@ -10,9 +10,15 @@
 
 namespace keyd::console {
 
+// What ^C at a prompt does: end the program, as it does elsewhere, or only the prompt.
+enum class OnInterrupt { kEndProgram, kEndPrompt };
+
 // Asks on the controlling terminal, without echo. kUnreachable when there is no terminal; kInvalid for an
-// empty answer or one longer than `limit` octets.
-[[nodiscard]] Result<secret::SecretBuffer> prompt(const std::string& question, std::size_t limit);
+// empty answer or one longer than `limit` octets; kRefused when a signal ended the prompt.
+[[nodiscard]] Result<secret::SecretBuffer> prompt(const std::string& question, std::size_t limit,
+                                                  OnInterrupt on_interrupt = OnInterrupt::kEndProgram);
+// A line on the controlling terminal, where there is one.
+void tell(const std::string& line);
 // Asks twice; kRefused when the answers differ.
 [[nodiscard]] Result<secret::SecretBuffer> prompt_twice(const std::string& question, std::size_t limit);
 
