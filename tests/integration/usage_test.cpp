@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 TEST(Usage, HelpHasExamplesAndExitCodesAndFitsATerminal) {
-  for (const char* name : {"keyd", "keyadm", "keyrun", "keystat"}) {
+  for (const char* name : {"keyd", "keyadm", "keypasswd", "keyrun", "keystat"}) {
     const auto help = run({program(name), "--help"});
     EXPECT_EQ(help.exit_code, 0) << name;
     EXPECT_EQ(help.err, "") << name;
@@ -42,6 +42,9 @@ TEST(Usage, AMistakeIsOneLineThatNamesIt) {
       {"keyadm", {"user", "add"}, "NAME"},
       {"keyadm", {"user", "add", "x", "--password-fd", "-1"}, "descriptor"},
       {"keyadm", {"health", "-o", "xml"}, "{pretty,json}"},
+      {"keypasswd", {"alice"}, "\"alice\" is not expected there"},
+      {"keypasswd", {"--new-password-fd", "x"}, "descriptor"},
+      {"keypasswd", {"--suite", "ancient"}, "{modern,historic}"},
       {"keyrun", {"--", "true"}, "--user"},
       {"keyrun", {"--user", "a"}, "no command; write it behind --"},
       {"keyrun", {"--user", "a", "--password-fd", "three", "--", "true"}, "descriptor"},

@@ -134,7 +134,7 @@ int BackgroundProcess::wait() {
 
 std::string program(const std::string& name) {
   for (const char* folder :
-       {"/keyd/", "/tools/keyadm/", "/tools/keyrun/", "/tools/keystat/", "/docs/", "/tests/integration/",
+       {"/keyd/", "/tools/keyadm/", "/tools/keypasswd/", "/tools/keyrun/", "/tools/keystat/", "/docs/", "/tests/integration/",
         "/tests/secrets/", "/tests/adversarial/", "/tests/races/"}) {
     std::string path = std::string(KEYD_BUILD_DIR) + folder + name;
     struct stat st{};
