@@ -9,9 +9,8 @@
 #include <memory>
 
 #include "core/base/untrusted_text.h"
-#include "core/wire/limits.h"
+#include "tools/console/change_dialogue.h"
 #include "tools/console/command_line.h"
-#include "tools/console/password_prompt.h"
 #include "tools/keyrun/launch.h"
 #include "tools/keyrun/sandbox.h"
 
@@ -25,8 +24,11 @@ struct Options {
   bool per_command = false, accept_weak_hashes = false, accept_fast_derivations = false;
   std::string interleave;
   int password_fd = -1;
+  bool no_change_password = false;
   std::vector<std::string> credentials, command;
-  std::string prompt_failure;  // why there was no password
+
+  // Who can answer one question at the terminal can answer more.
+  [[nodiscard]] bool can_change_password() const { return password_fd < 0 && !no_change_password; }
 };
 
 int complain(const Error& error) {
@@ -96,6 +98,9 @@ void parse(int argc, char** argv, Options& options) {
   app.add_option("--keys", options.key_count, "challenge: 1: one key; 2: one for each direction (default: 2)")
       ->check(CLI::Range(1, 2))
       ->option_text("1|2");
+  app.add_flag(
+      "--no-change-password", options.no_change_password,
+      "srp: do not ask for a new password when keyd wants one\n(without a terminal, nobody is asked)");
   app.footer(
       "Examples:\n"
       "  keyrun --user alice -- ./report.sh\n"
@@ -108,21 +113,8 @@ void parse(int argc, char** argv, Options& options) {
   console::parse_or_exit(app, own, argv);
 }
 
-int give_password(void* context, char* buffer, std::size_t capacity, std::size_t* length) {
-  Options& options = *static_cast<Options*>(context);
-  const auto password = options.password_fd >= 0
-                            ? console::read_secret(options.password_fd, capacity, true)
-                            : console::prompt("Password of " + escape(options.user) + ": ", capacity);
-  if (!password) {
-    options.prompt_failure = password.error().message();
-    return 1;
-  }
-  std::memcpy(buffer, password->reveal().data(), password->size());
-  *length = password->size();
-  return 0;
-}
-
-keyclient_status authenticate(keyclient_t* client, Options& options) {
+keyclient_status authenticate(keyclient_t* client, const Options& options,
+                              console::ChangeDialogue& dialogue) {
   keyclient_login login{};
   login.size = sizeof login;
   login.user = options.user.c_str();
@@ -135,9 +127,30 @@ keyclient_status authenticate(keyclient_t* client, Options& options) {
   login.accept_weak_hashes = options.accept_weak_hashes ? 1 : 0;
   login.accept_fast_derivations = options.accept_fast_derivations ? 1 : 0;
   login.interleave = options.interleave.empty() ? nullptr : options.interleave.c_str();
-  login.password_callback = give_password;
-  login.password_context = &options;
+  login.can_change_password = options.can_change_password() ? 1 : 0;
+  login.password_callback = console::ChangeDialogue::give_password;
+  login.password_context = &dialogue;
   return keyclient_authenticate(client, &login);
+}
+
+// While keyd asks for a new password. It goes on asking the next time where none is given, and the command runs either
+// way: until keyd disables the password, the user may work.
+void change_password(keyclient_t* client, const Options& options, console::ChangeDialogue& dialogue) {
+  while (options.can_change_password() && keyclient_change_requested(client) != 0) {
+    console::tell("keyd asks for a new password of " + escape(options.user) + " (^C or ^D: later).");
+    keyclient_change change{};
+    change.size = sizeof change;
+    change.ask = console::ChangeDialogue::answer;
+    change.context = &dialogue;
+    const auto status = keyclient_change_password(client, &change);
+    if (status == KEYCLIENT_OK) {
+      console::tell("password changed");
+      continue;
+    }
+    const std::string why = status == KEYCLIENT_CANCELLED ? dialogue.failure() : keyclient_error();
+    console::complain("keyrun", why + "; keyd will ask again", console::kRefused);
+    return;
+  }
 }
 
 }  // namespace
@@ -157,11 +170,15 @@ int main(int argc, char** argv) {
   keyclient_t* client = nullptr;
   if (const auto status = keyclient_open(&target, &client); status != KEYCLIENT_OK) return complain(status);
   const std::unique_ptr<keyclient_t, void (*)(keyclient_t*)> owned(client, keyclient_close);  // also wipes
-  if (const auto status = authenticate(client, options); status != KEYCLIENT_OK) {
+  console::ChangeDialogue dialogue(options.user, {.old_password = options.password_fd},
+                                   console::OnInterrupt::kEndPrompt);
+  if (const auto status = authenticate(client, options, dialogue); status != KEYCLIENT_OK) {
     if (status == KEYCLIENT_CANCELLED)
-      return console::complain("keyrun", options.prompt_failure, console::kRefused);
+      return console::complain("keyrun", dialogue.failure(), console::kRefused);
     return complain(status);
   }
+  change_password(client, options, dialogue);
+  dialogue.forget();
   // The command gets what is left for it here, and neither the password nor what an earlier keyrun left to
   // us.
   if (options.password_fd > STDERR_FILENO) ::close(options.password_fd);
