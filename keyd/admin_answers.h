@@ -38,7 +38,10 @@ void change_user(Server& server, Connection& connection, const char* event, cons
                         server.users().forget(name);
                         server.passwords().forget();
                         if (result) server.note_shapes_changed();
-                        if (result && sessions == Sessions::kEnd) server.tasks().revoke_user(name);
+                        if (result && sessions == Sessions::kEnd) {
+                          server.changes().forget_user(name);
+                          server.tasks().revoke_user(name);
+                        }
                         audit(server, *self, event, name, object, result);
                         if (self->closed()) return;
                         if (result) {

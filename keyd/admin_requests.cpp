@@ -129,7 +129,7 @@ void handle_user_list(Server& server, Connection& connection, const wire::AdminR
 
 namespace {
 // Only who proves the old password by `srp` can give a new one from afar.
-Result<void> ask_for_change(UserStore& store, const std::string& name) {
+Result<DueChange> ask_for_change(UserStore& store, const std::string& name) {
   const auto user = store.find(name);
   if (!user) return std::unexpected(user.error());
   if (!*user) return fail(Code::kNotFound, no_user(name));
@@ -140,17 +140,21 @@ Result<void> ask_for_change(UserStore& store, const std::string& name) {
                     "with: keyadm user passwd, or enrol the user anew with --scheme srp",
                     escape(name)));
   }
-  const auto asked = store.ask_change(name, ChangeReason::kAdministrator);
-  if (!asked) return std::unexpected(asked.error());
-  return {};
+  return store.ask_change(name, ChangeReason::kAdministrator);
 }
 }  // namespace
 
 void handle_change_due(Server& server, Connection& connection, const wire::AdminRequest& request,
                        secret::SecretBuffer) {
   const std::string& name = request.change_due().name();
-  change_user(server, connection, "admin.change-due", name, {}, Sessions::kKeep,
-              [name](UserStore& store) { return ask_for_change(store, name); });
+  server.store().post(
+      connection.account(), [name](UserStore& store) { return ask_for_change(store, name); },
+      [&server, self = connection.shared_from_this(), name](const Result<DueChange>& asked) {
+        if (!asked) return change_failed(server, *self, "admin.change-due", name, {}, asked.error());
+        audit(server, *self, "admin.change-due", name, {}, {});
+        server.changes().due(name, *asked);
+        if (!self->closed()) done(*self);
+      });
 }
 
 // ---- credentials

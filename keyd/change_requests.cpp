@@ -28,7 +28,7 @@ struct NewPassword {
   wire::Suite suite;
   Bytes proved_secret;  // it holds as long as this is the user's verifier
   UserSecrets secrets;
-  std::shared_ptr<const secret::SecretBuffer> history_hash;
+  std::shared_ptr<const secret::SecretBuffer> history_hashes;  // of the new password | of the old one
   std::uint32_t keep;
 };
 
@@ -57,10 +57,13 @@ Result<void> store_password(UserStore& store, const StoreSealer& sealer, const N
     return fail(Code::kConflict, "the user was changed meanwhile; authenticate again");
   Bytes sealed_history;
   if (fresh.keep != 0) {
-    const auto recent = is_recent(store, sealer, **user, fresh.history_hash->reveal());
+    const ByteView of_new = fresh.history_hashes->reveal().first(exchange::kHistoryHashSize);
+    const ByteView of_old = fresh.history_hashes->reveal().subspan(exchange::kHistoryHashSize);
+    const auto recent = is_recent(store, sealer, **user, of_new);
     if (!recent) return std::unexpected(recent.error());
-    if (*recent) return fail(Code::kRefused, kRecent);
-    auto sealed = seal_history(sealer, fresh.user_id, fresh.history_hash->reveal());
+    if (*recent || crypto::constant_time_equal(of_new, of_old)) return fail(Code::kRefused, kRecent);
+    // Of former passwords alone: what is in use shall not be searched by what the history knows of it.
+    auto sealed = seal_history(sealer, fresh.user_id, of_old);
     if (!sealed) return std::unexpected(sealed.error());
     sealed_history = std::move(*sealed);
   }
@@ -149,9 +152,9 @@ void handle_change_answer(Server& server, Connection& connection, const SessionR
   const auto verifier = change->machine.take_answer(bytes_of(request.message.change_answer().eap()));
   if (!verifier)
     return refuse_answer(server, connection, wire::REFUSAL_MALFORMED, verifier.error().detail, "bad-answer");
-  if (request.payload.size() != exchange::kHistoryHashSize)
-    return refuse_answer(server, connection, wire::REFUSAL_MALFORMED, "the hash for the history is 32 octets",
-                         "bad-answer");
+  if (request.payload.size() != 2 * exchange::kHistoryHashSize)
+    return refuse_answer(server, connection, wire::REFUSAL_MALFORMED,
+                         "the hashes for the history are 32 octets each", "bad-answer");
   auto secrets = secrets_of(server.sealer(), connection.session->user_id, change->context.suite, *verifier);
   if (!secrets) {
     log::error(secrets.error().message());

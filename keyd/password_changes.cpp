@@ -256,6 +256,10 @@ void PasswordChanges::settled(const std::string& user, std::uint64_t password_ch
   });
 }
 
+void PasswordChanges::forget_user(const std::string& user) {
+  if (const PasswordUse* const use = find(user)) uses_.erase(std::string(use->user_id));
+}
+
 // ---- time
 
 // Claims 11, 27: nobody has answered. It counts as a failure only where the question had arrived.

@@ -46,7 +46,9 @@ class PasswordChanges {
   void ask(Connection& connection, bool wanted, std::function<void(bool asked)> done);
   // The store has it that this change is due: shown and asked wherever the user has a session.
   void due(const std::string& user, const DueChange& due);
-  // The password is another one, or the user is gone: nothing is due.
+  // An administrator gave another password, disabled or removed the user: what was carried is of no account.
+  void forget_user(const std::string& user);
+  // The user has changed the password: nothing is due.
   void settled(const std::string& user, std::uint64_t password_changed);
 
   // Asks again, looks at ages, and has what was carried stored.

@@ -155,12 +155,14 @@ class Change {
   }
 
   Outcome<void> say_answer() {
-    const auto history = exchange::history_hash(new_.reveal(), history_salt_);
-    if (!history) return std::unexpected(failure_of(history.error()));
+    const auto of_new = exchange::history_hash(new_.reveal(), history_salt_);
+    const auto of_old = exchange::history_hash(old_.reveal(), history_salt_);
+    if (!of_new || !of_old) return std::unexpected(failure_of((of_new ? of_old : of_new).error()));
     const auto v = exchange::make_verifier(*fresh_, bytes_of(choice_.start.user()), new_.reveal());
     if (!v) return std::unexpected(failure_of(v.error()));
-    return in_session(
-        [&](Session& session) { return session.answer_change(v->reveal(), history->reveal()); });
+    return in_session([&](Session& session) {
+      return session.answer_change(v->reveal(), of_new->reveal(), of_old->reveal());
+    });
   }
 
   // The answer may have arrived or not: which password holds, only keyd can say. The new one first, then the old.

@@ -211,13 +211,15 @@ Outcome<ServerAnswer> Session::ask_nested(wire::NestedPurpose purpose, ByteView 
   return answer;
 }
 
-Outcome<void> Session::answer_change(ByteView v, ByteView history_hash) {
+Outcome<void> Session::answer_change(ByteView v, ByteView of_new, ByteView of_old) {
   if (!change_requested()) return failed(KEYCLIENT_GONE, "keyd does not ask for a new password any more");
   const auto answer = change_->machine.answer(v, crypto::fill_random);
   if (!answer) return std::unexpected(failure_of(answer.error()));
   wire::SessionRequest request;
   request.mutable_change_answer()->set_eap(answer->data(), answer->size());
-  const auto reply = ask(request, history_hash);
+  secret::SecretBuffer hashes(of_new.size() + of_old.size());
+  std::ranges::copy(of_old, std::ranges::copy(of_new, hashes.reveal().begin()).out);
+  const auto reply = ask(request, hashes.reveal());
   if (!reply) return std::unexpected(reply.error());
   if (!reply->message.has_change_answer() ||
       !change_->machine.take_success(bytes_of(reply->message.change_answer().eap())))

@@ -58,5 +58,44 @@ TEST_F(PasswordChange, ByTheUsersOwnWish) {
   EXPECT_TRUE(logs_in("alice", kNew)) << keyclient_error();
 }
 
+// Claims 1, 12: while a client streams records, none is lost, late or refused; then it has new keys.
+TEST_F(PasswordChange, NoRecordIsLostWhileTheAdministratorHasThePasswordChanged) {
+  LibraryClient client(keyd_.runtime_dir());
+  ASSERT_EQ(client.login("alice", kOld), KEYCLIENT_OK) << keyclient_error();
+  const Json before = task();
+  std::atomic<bool> stop = false;
+  std::atomic<int> sent = 0, failed = 0;
+  std::thread stream([&] {
+    while (!stop) {
+      if (client.echo("record " + std::to_string(sent)) != KEYCLIENT_OK) ++failed;
+      ++sent;
+    }
+  });
+  ASSERT_EQ(keyd_.keyadm({"change-due", "alice"}).exit_code, 0);
+  EXPECT_TRUE(eventually([&] { return keyclient_change_requested(client.handle()) != 0; }));
+  EXPECT_EQ(task()["flags"], Json::array({"CHANGE_DUE"}));
+  client.at_question = [&](keyclient_question, const std::string&) {
+    const int now = sent;
+    std::this_thread::sleep_for(100ms);
+    EXPECT_GT(sent, now) << "the stream stands while the user types";
+  };
+  ASSERT_EQ(client.change(kOld, {kNew}, false), KEYCLIENT_OK) << keyclient_error();
+  const int at_change = sent;
+  EXPECT_TRUE(eventually([&] { return sent > at_change + 100; }));
+  stop = true;
+  stream.join();
+  EXPECT_EQ(failed, 0);
+  const Json after = task();
+  EXPECT_EQ(after["state"], "COMPLETE");
+  EXPECT_EQ(after["flags"], Json::array());
+  EXPECT_NE(after["session"], before["session"]) << "the keys are those of another exchange";
+  client.close();
+  EXPECT_TRUE(is_denied("alice", kOld));
+  EXPECT_TRUE(logs_in("alice", kNew));
+  for (const char* event : {"password.change-due", "password.asked", "password.question-received",
+                            "password.old-proved", "password.changed", "exchange.renewed"})
+    EXPECT_NE(keyd_.log().find(event), std::string::npos) << event;
+}
+
 }  // namespace
 }  // namespace keyd::testing
