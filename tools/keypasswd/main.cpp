@@ -84,13 +84,15 @@ keyclient_status log_in(keyclient_t* client, const Options& options, console::Ch
   return keyclient_authenticate(client, &login);
 }
 
+// Whether keyd has the new password: what becomes of the session after that is of no account here.
 keyclient_status change(keyclient_t* client, console::ChangeDialogue& dialogue) {
   keyclient_change change{};
   change.size = sizeof change;
   change.ask = console::ChangeDialogue::answer;
   change.context = &dialogue;
   change.wanted = 1;
-  return keyclient_change_password(client, &change);
+  const auto status = keyclient_change_password(client, &change);
+  return change.changed != 0 ? KEYCLIENT_OK : status;
 }
 
 int run(const Options& options) {
