@@ -2,6 +2,7 @@
 
 #include "core/exchange/eap_srp.h"
 #include "core/exchange/srp_pseudonym.h"
+#include "tests/fuzz/change_scene.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/srp_scene.h"
 
@@ -90,6 +91,27 @@ void save_scripts(const SaveSeed& save) {
   save("srp_steps", "cut_validator", Bytes{2, 8, 0, 0, 1, 0, 2, 0, 3, 0, 0, 4, 0xe0, 1});
 }
 
+// Steps of password_change.cpp: 0 ask, 1 the question is delivered (how, what is placed, the derivation), 2 answer, 3 the
+// answer is delivered (how), 4 success, 5 withdrawn.
+void save_changes(const SaveSeed& save) {
+  for (std::uint8_t variant = 0; variant < kChangeVariants; ++variant) {
+    const bool placed = variant == 3;
+    Bytes script{variant, 0, 1, 0};
+    if (placed) script.push_back(0);
+    for (const int octet : {0, 2, 3, 0, 4, 0, 1, 0}) script.push_back(static_cast<std::uint8_t>(octet));
+    if (placed) script.push_back(0);
+    for (const int octet : {0, 2, 3, 0xd0, 3, 0, 4}) script.push_back(static_cast<std::uint8_t>(octet));
+    save("password_change", "twice_" + std::to_string(variant), script);
+  }
+  save("password_change", "altered_question", Bytes{0, 0, 1, 0xf0, 0, 40, 1, 0, 1, 0, 0, 2, 3, 0});
+  save("password_change", "altered_answer", Bytes{0, 0, 1, 0, 0, 2, 3, 0xf0, 0, 30, 1, 3, 0});
+  save("password_change", "reflected", Bytes{1, 0, 1, 0, 0, 2, 3, 0xc0, 1, 0xc0, 0});
+  save("password_change", "late", Bytes{2, 0, 1, 0, 0, 2, 5, 3, 0, 0, 3, 0, 4});
+  save("password_change", "altered_place", Bytes{3, 0, 1, 0, 0xff, 0, 3, 1, 0});
+  save("password_change", "placed",
+       encode_placed({.salt = Bytes(16, 's'), .modulus = Bytes(8, 'N'), .generator = Bytes(1, 2)}));
+}
+
 }  // namespace
 
 void save_srp_seeds(const SaveSeed& save) {
@@ -97,6 +119,7 @@ void save_srp_seeds(const SaveSeed& save) {
   save_messages(save, "type19_", EapSrpForm::type19());
   save_messages(save, "expanded_", EapSrpForm::of_vendor());
   save_scripts(save);
+  save_changes(save);
 }
 
 }  // namespace keyd::fuzz
