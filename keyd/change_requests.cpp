@@ -146,7 +146,7 @@ void handle_change_answer(Server& server, Connection& connection, const SessionR
   PasswordChange* const change = connection.session->change.get();
   if (change == nullptr || change->machine.serial() == 0)
     return refuse_answer(server, connection, wire::REFUSAL_NOT_FOUND, "nothing is asked", "not-asked");
-  if (change->proved_secret.empty())
+  if (change->proved_secret.empty() || change->proof_holds_until <= boot_now())
     return refuse_answer(server, connection, wire::REFUSAL_OUT_OF_ORDER, "prove the old password first",
                          "old-password-not-proved");
   const auto verifier = change->machine.take_answer(bytes_of(request.message.change_answer().eap()));

@@ -66,6 +66,8 @@ bool take_place(Server& server, Connection& connection, kernel::PeerIdentity& pe
       return false;
     }
     nested->charge = std::move(*charge);
+    nested->deadline =
+        boot_now() + static_cast<std::uint64_t>(server.config().pending_deadline.count()) * kSecond;
   }
   if (connection.closed()) return false;
   connection.session->change->nested = std::move(nested);
@@ -176,9 +178,13 @@ void refuse_nested(Server& server, Connection& connection, wire::RefusalCode cod
 
 namespace {
 
+// Long enough to think of a password, too short for who finds the terminal later.
+constexpr std::uint64_t kProofHolds = 600 * kSecond;
+
 void note_old_password(Server& server, Connection& connection, Bytes confirmation) {
   PasswordChange& change = *connection.session->change;
   change.proved_secret = std::move(change.nested->exchange->secret_at_start);
+  change.proof_holds_until = boot_now() + kProofHolds;
   change.nested.reset();
   AuditEvent event = event_of(connection, "password.old-proved");
   event.user = connection.session->user;
@@ -213,7 +219,7 @@ void conclude_nested(Server& server, Connection& connection, const StoredUser& u
   if (connection.closed()) return;
   session.channel = std::move(channel);
   session.id = std::move(id);
-  session.change->renew(std::move(keys));
+  server.changes().renewed(connection, std::move(keys));
   count_success(server, connection, user.name);
 }
 

@@ -21,18 +21,14 @@ class Connection;
 struct NestedExchange {
   wire::NestedPurpose purpose;
   std::unique_ptr<Exchange> exchange;
-  Charge charge;  // of an old password's proof; a re-authentication is charged by the task registry
+  Charge charge;          // of an old password's proof; a re-authentication is charged by the task registry
+  BootTime deadline = 0;  // likewise
 };
 
 // The part of a session that `srp` has made and whose client can ask its user for a new password.
 struct PasswordChange {
   PasswordChange(exchange::SrpKeys keys, const exchange::ChangeContext& about, Charge for_keys)
       : context(about), machine(std::move(keys), about), charge(std::move(for_keys)) {}
-  // After a re-authentication: other keys, and nothing is asked.
-  void renew(exchange::SrpKeys keys) {
-    machine = exchange::PasswordChangeServer(std::move(keys), context);
-    forget_question();
-  }
   void forget_question() {
     machine.withdraw();
     question.Clear();
@@ -49,8 +45,9 @@ struct PasswordChange {
   bool to_be_sent = false;  // with the next reply
   bool received = false;    // the client has said that it verified the question
   std::string place = {};   // of placed parameters: the file's name
-  Bytes proved_secret =
-      {};  // the user's verifier, sealed, by which the old password was proved; empty: it was not
+  // The user's verifier, sealed, by which the old password was proved; empty: it was not.
+  Bytes proved_secret = {};
+  BootTime proof_holds_until = 0;
   std::unique_ptr<NestedExchange> nested = {};
 };
 
@@ -62,7 +59,7 @@ struct PasswordUse {
   std::uint64_t unstored_octets = 0, unstored_records = 0;  // of these
   std::vector<std::weak_ptr<Connection>> sessions = {};
   DueChange due = {};
-  bool being_asked = false;  // the store is about to say that it is due
+  bool being_asked = false;  // the store is about to say that it is due, or could not
   BootTime ask_again = 0;    // 0: nobody was asked
 };
 

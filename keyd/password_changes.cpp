@@ -109,6 +109,14 @@ void PasswordChanges::session_ended(Connection& connection) {
   connection.session->use.reset();
 }
 
+void PasswordChanges::renewed(Connection& connection, exchange::SrpKeys keys) {
+  forget_question(connection);
+  PasswordChange& change = *connection.session->change;
+  change.machine = exchange::PasswordChangeServer(std::move(keys), change.context);
+  change.questions = 0;
+  ask(connection, false, [](bool) {});
+}
+
 void PasswordChanges::handed_over(Connection& connection) {
   forget_question(connection);
   connection.session->change.reset();
@@ -127,11 +135,11 @@ void PasswordChanges::judge(PasswordUse& use) {
       [this, id = use.user_id](const Result<DueChange>& asked) {
         const auto found = uses_.find(id);
         if (found == uses_.end()) return;
-        found->second->being_asked = false;
         if (asked) {
+          found->second->being_asked = false;
           due(found->second->user, *asked);
         } else if (asked.error().code != Code::kNotFound) {
-          log::error(asked.error().message());
+          log::error(asked.error().message());  // and is tried again with the next sweep
         }
       });
 }
@@ -307,7 +315,16 @@ void PasswordChanges::tick(BootTime now) {
   }
   if (now < swept_ + kSweep) return;
   swept_ = now;
-  for (const auto& [id, use] : uses_) judge(*use);
+  for (const auto& [id, use] : uses_) {
+    use->being_asked = false;  // what could not be stored is tried again
+    judge(*use);
+    each_session(*use, [now](Connection& connection) {
+      const PasswordChange* const change = connection.session->change.get();
+      if (change != nullptr && change->nested != nullptr && change->nested->deadline != 0 &&
+          change->nested->deadline <= now)
+        connection.session->change->nested.reset();
+    });
+  }
   store_use();
 }
 

@@ -37,6 +37,8 @@ class PasswordChanges {
   // The client has verified the question of this serial.
   void received(Connection& connection, std::uint64_t serial);
   void session_ended(Connection& connection);
+  // It was re-authenticated within: it has other keys, and what was asked under the earlier ones is asked anew.
+  void renewed(Connection& connection, exchange::SrpKeys keys);
   // An exec is planned: what comes after it has no keys of a change.
   void handed_over(Connection& connection);
 

@@ -406,9 +406,9 @@ void Server::connection_closed(Connection& connection) {
   const bool owned = owner != owners_.end() && owner->second.lock().get() == &connection;
   if (owned) {
     owners_.erase(owner);
-    if (connection.session != nullptr) changes_.session_ended(connection);
     if (!stopping_) tasks_.connection_closed(connection.peer().inode, connection.session != nullptr);
   }
+  if (connection.session != nullptr) changes_.session_ended(connection);
   connections_.erase(connection.shared_from_this());
 }
 
