@@ -29,7 +29,14 @@ void fill(wire::UserRecord& out, const StoredUser& user) {
   out.set_carried_records(user.carried_records);
 }
 
-// How the user's hashes were made: settings and salts, which every client is told that asks.
+std::string kind_of(const exchange::SrpVerifier& verifier) {
+  using Kind = exchange::DerivationKind;
+  const Kind kind = verifier.derivation.kind;
+  const char* const how = kind == Kind::kSha1 ? "sha1" : kind == Kind::kSha256 ? "sha256" : "scrypt";
+  return fmt::format("{} bits, {}", verifier.group.bits(), how);
+}
+
+// How the user's hashes and verifiers were made: settings and salts, which every client is told that asks.
 Result<void> fill_settings(wire::UserRecord& out, const StoreSealer& sealer, const StoredUser& user) {
   if (!user.sealed_crypt.empty()) {
     const auto hash = unseal_hash(sealer, user, wire::SUITE_MODERN);
@@ -41,6 +48,16 @@ Result<void> fill_settings(wire::UserRecord& out, const StoreSealer& sealer, con
     const auto hash = unseal_hash(sealer, user, wire::SUITE_HISTORIC);
     if (!hash) return std::unexpected(hash.error());
     out.set_md5_salt(std::string(text_of(hash->salt)));
+  }
+  for (const wire::Suite suite : {wire::SUITE_MODERN, wire::SUITE_HISTORIC}) {
+    const auto verifier = unseal_verifier(sealer, user, suite);
+    if (!verifier && verifier.error().code == Code::kNotFound) continue;
+    if (!verifier) return std::unexpected(verifier.error());
+    if (suite == wire::SUITE_MODERN) {
+      out.set_srp_verifier(kind_of(*verifier));
+    } else {
+      out.set_srp_historic_verifier(kind_of(*verifier));
+    }
   }
   return {};
 }

@@ -142,6 +142,12 @@ void Connection::reply(wire::ServerPacket& packet) { send(wire::encode(packet), 
 void Connection::reply(Bytes packet) { send(std::move(packet), {}); }
 void Connection::reply(wire::AdminReply& packet) { send(wire::encode(packet), {}); }
 
+void Connection::reply(wire::AdminReply& packet, secret::SecretBuffer secret) {
+  packet.set_secret_follows(true);
+  following_ = std::move(secret);
+  send(wire::encode(packet), {});
+}
+
 void Connection::reply(wire::ServerPacket& packet, wire::Enclosed enclosed, Charge charge) {
   enclosed_ = std::move(charge);
   send(wire::encode(packet), enclosed);
@@ -221,10 +227,27 @@ void Connection::send(Bytes packet, wire::Enclosed enclosed) {
       enclosed_ = Charge();
       refuse(wire::REFUSAL_BUSY, "too many descriptors are on their way; try again later");
       return;
-    case EAGAIN: wait_for_reader(std::move(packet), enclosed); return;
+    case EAGAIN: {
+      const std::size_t octets = packet.size();
+      wait_for_reader(octets, [packet = std::move(packet), enclosed](Connection& self) mutable {
+        self.send(std::move(packet), enclosed);
+      });
+      return;
+    }
     default: break;
   }
   close();
+}
+
+void Connection::send_following() {
+  if (wire::send_packet(socket(), following_.reveal())) {
+    following_ = {};
+    finish_reply();
+  } else if (errno == EAGAIN) {
+    wait_for_reader(following_.size(), [](Connection& self) { self.send_following(); });
+  } else {
+    close();
+  }
 }
 
 bool Connection::make_room(std::size_t octets) {
@@ -238,10 +261,10 @@ bool Connection::make_room(std::size_t octets) {
 
 // The peer does not read. It asks nothing more until this one packet is out; it holds up nobody else. (The
 // descriptors that go along are the table's, which outlive every connection.)
-void Connection::wait_for_reader(Bytes packet, wire::Enclosed enclosed) {
+template <typename Resume>
+void Connection::wait_for_reader(std::size_t octets, Resume resume) {
   if (!roomy_) {
-    auto charge =
-        server_.quota().take(Resource::kOctets, peer_.ids.euid, static_cast<std::uint32_t>(packet.size()));
+    auto charge = server_.quota().take(Resource::kOctets, peer_.ids.euid, static_cast<std::uint32_t>(octets));
     if (!charge) {
       close();  // its account has too much that it does not read
       return;
@@ -250,15 +273,19 @@ void Connection::wait_for_reader(Bytes packet, wire::Enclosed enclosed) {
   }
   waits_to_send_ = true;
   server_.idle().begin(*this, idle_place, boot_now());
-  socket_.async_wait(asio::posix::stream_descriptor::wait_write,
-                     [self = shared_from_this(), packet = std::move(packet),
-                      enclosed](boost::system::error_code ec) mutable {
-                       self->waits_to_send_ = false;
-                       if (!ec && !self->gone()) self->send(std::move(packet), enclosed);
-                     });
+  socket_.async_wait(
+      asio::posix::stream_descriptor::wait_write,
+      [self = shared_from_this(), resume = std::move(resume)](boost::system::error_code ec) mutable {
+        self->waits_to_send_ = false;
+        if (!ec && !self->gone()) resume(*self);
+      });
 }
 
 void Connection::finish_reply() {
+  if (!following_.empty()) {
+    send_following();
+    return;
+  }
   if (closing_) {
     close();
     return;
@@ -297,6 +324,7 @@ void Connection::close() {
   }
   enclosed_ = Charge();
   unread_ = Charge();
+  following_ = {};
   socket_.close(ignored);
 }
 

@@ -69,6 +69,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void reply(wire::ServerPacket& packet);
   void reply(Bytes packet);
   void reply(wire::AdminReply& packet);
+  // Answers with a secret in a packet of its own behind the answer (`secret_follows`).
+  void reply(wire::AdminReply& packet, secret::SecretBuffer secret);
   // Answers, and closes once the answer has left. Also for a packet that nobody asked for.
   void refuse(wire::RefusalCode code, std::string text);
   void refuse(wire::ServerPacket refusal);  // on keyd.sock
@@ -126,7 +128,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] bool accept_sender(wire::SenderMark& mark);
   void seal_and_reply(const wire::SessionReply& message, ByteView payload);
   void send(Bytes packet, wire::Enclosed enclosed);
-  void wait_for_reader(Bytes packet, wire::Enclosed enclosed);
+  void send_following();
+  template <typename Resume>
+  void wait_for_reader(std::size_t octets, Resume resume);
   [[nodiscard]] bool has_unread();
   [[nodiscard]] bool make_room(std::size_t octets);
   void finish_reply();
@@ -139,6 +143,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Charge charge_;    // until the connection is gone and nothing holds it: a job of its request may wait still
   Charge unread_;    // of an answer that waits for its reader, or is larger than most
   Charge enclosed_;  // of an answer with descriptors, until it was received
+  secret::SecretBuffer following_;  // leaves behind the answer that is on its way
   Door door_;
   bool closing_ = false;
   bool receiving_ = false;      // a wait for the next packet is under way

@@ -65,6 +65,13 @@ Result<void> add_verifier(const StoreSealer& sealer, const Enrolled& user, ByteV
 
 }  // namespace
 
+Result<std::string> new_user_id() {
+  std::string id(16, '\0');
+  if (!crypto::fill_random({reinterpret_cast<std::uint8_t*>(id.data()), id.size()}))
+    return fail(Code::kBroken, "keyd has no random numbers");
+  return id;
+}
+
 Result<void> check_password(ByteView password, SchemeSet schemes) {
   if (password.empty() || password.size() > wire::kMaxPassword)
     return fail(Code::kInvalid, fmt::format("a password has 1 to {} octets", wire::kMaxPassword));

@@ -16,6 +16,9 @@ struct Enrolled {
   bool allow_historic = false;
 };
 
+// The id of a user who is enrolled now: random. kBroken: there are no random numbers.
+[[nodiscard]] Result<std::string> new_user_id();
+
 // How new hashes and verifiers are made.
 struct Derivations {
   exchange::Resalting resalting;

@@ -8,7 +8,6 @@
 #include <new>
 
 #include "core/base/untrusted_text.h"
-#include "core/crypto/random.h"
 #include "keyd/admin_answers.h"
 #include "keyd/enrolment.h"
 #include "keyd/request_handlers.h"
@@ -34,13 +33,6 @@ Result<SchemeSet> wanted_schemes(const wire::UserAdd& wanted) {
     schemes |= scheme;
   }
   return schemes == 0 ? scheme_bit(table::Scheme::kChallenge) : schemes;
-}
-
-Result<std::string> new_user_id() {
-  std::string id(16, '\0');
-  if (!crypto::fill_random({reinterpret_cast<std::uint8_t*>(id.data()), id.size()}))
-    return fail(Code::kBroken, "keyd has no random numbers");
-  return id;
 }
 
 // A user as enrolled now. The password's age is told by `changed`.

@@ -47,6 +47,10 @@ void handle_user_add(Server&, Connection&, const wire::AdminRequest&, secret::Se
 void handle_user_passwd(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
 void handle_user_import(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
 
+// verifier_requests.cpp
+void handle_verifier_import(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
+void handle_verifier_export(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
+
 // admin_requests.cpp
 void handle_user_enable(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);
 void handle_user_disable(Server&, Connection&, const wire::AdminRequest&, secret::SecretBuffer);

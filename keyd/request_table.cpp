@@ -55,6 +55,8 @@ constexpr std::array kAdmin{
     AdminEntry{Admin::kUserList, "user.list", SecretNeed::kNone, handle_user_list},
     AdminEntry{Admin::kUserImport, "user.import", SecretNeed::kCryptString, handle_user_import},
     AdminEntry{Admin::kChangeDue, "change-due", SecretNeed::kNone, handle_change_due},
+    AdminEntry{Admin::kVerifierImport, "verifier.import", SecretNeed::kVerifier, handle_verifier_import},
+    AdminEntry{Admin::kVerifierExport, "verifier.export", SecretNeed::kNone, handle_verifier_export},
     AdminEntry{Admin::kCredentialSet, "credential.set", SecretNeed::kCredential, handle_credential_set},
     AdminEntry{Admin::kCredentialRemove, "credential.remove", SecretNeed::kNone, handle_credential_remove},
     AdminEntry{Admin::kCredentialList, "credential.list", SecretNeed::kNone, handle_credential_list},

@@ -38,7 +38,7 @@ struct SessionEntry {
 [[nodiscard]] std::span<const SessionEntry> session_requests();
 
 // On admin.sock, where only administrators get at all.
-enum class SecretNeed { kNone, kPassword, kCredential, kCryptString };
+enum class SecretNeed { kNone, kPassword, kCredential, kCryptString, kVerifier };
 struct AdminEntry {
   wire::AdminRequest::BodyCase type;
   std::string_view name;

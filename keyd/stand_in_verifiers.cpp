@@ -17,6 +17,12 @@ bool is_usual(const VerifierShape& shape, const VerifierShape& usual) {
          shape.salt_size == usual.salt_size;
 }
 
+// An imported verifier serves both suites, with one salt: who has such a one in the modern suite has the same in the
+// historic one, or seems to.
+bool is_imported(const exchange::XDerivation& derivation) {
+  return derivation.kind == exchange::DerivationKind::kSha1;
+}
+
 }  // namespace
 
 Result<void> StandInVerifiers::prepare(unsigned group_bits) {
@@ -57,8 +63,7 @@ void StandInVerifiers::set_shapes(std::vector<ShapeCount> shapes) {
   shapes_.emplace_back(usual_, usual);
 }
 
-VerifierShape StandInVerifiers::shape_for(const std::string& name, wire::Suite suite) const {
-  if (suite == wire::SUITE_HISTORIC) return usual_historic_;
+VerifierShape StandInVerifiers::shape_for(const std::string& name) const {
   std::array<std::uint8_t, 4> place{};
   pseudorandom(salts_.reveal(), "place", name, place);
   std::uint64_t left = read_be32(place) * users_ >> 32;
@@ -81,21 +86,24 @@ Result<secret::SecretBuffer> StandInVerifiers::nobodys_v(const exchange::SrpGrou
 
 Result<exchange::SrpVerifier> StandInVerifiers::verifier_of(const StoredUser* user, const std::string& name,
                                                             wire::Suite suite, bool obstacle) {
-  const VerifierShape shape = shape_for(name, suite);
-  Bytes salt(shape.salt_size);
-  pseudorandom(salts_.reveal(), suite == wire::SUITE_MODERN ? "srp" : "srp3", name, salt);
-  const bool has_one =
-      user != nullptr &&
-      !(suite == wire::SUITE_MODERN ? user->sealed_verifier : user->sealed_historic_verifier).empty();
-  auto real = unseal_verifier(sealer_, has_one ? *user : sealed_, suite);
+  const bool modern = suite == wire::SUITE_MODERN;
+  const bool has_modern = user != nullptr && !user->sealed_verifier.empty();
+  const bool has_one = modern ? has_modern : user != nullptr && !user->sealed_historic_verifier.empty();
+  // One unsealing, whoever it is.
+  auto real = unseal_verifier(sealer_, has_one || has_modern ? *user : sealed_,
+                              has_one || !has_modern ? suite : wire::SUITE_MODERN);
   if (!real) return real;
   if (has_one && !obstacle) return real;
-  if (!has_one) {
+  if (!has_one && !(has_modern && is_imported(real->derivation))) {
+    const VerifierShape seen = has_modern ? usual_ : shape_for(name);
+    const bool imported = is_imported(seen.derivation);
+    const VerifierShape& shape = modern || imported ? seen : usual_historic_;
     auto group = exchange::SrpGroup::listed(shape.bits);
     if (!group) return std::unexpected(group.error());
     real->group = std::move(*group);
     real->derivation = shape.derivation;
-    real->salt = std::move(salt);
+    real->salt.resize(shape.salt_size);
+    pseudorandom(salts_.reveal(), modern || imported ? "srp" : "srp3", name, real->salt);
   }
   auto v = nobodys_v(real->group);
   if (!v) return std::unexpected(v.error());

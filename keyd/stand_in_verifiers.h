@@ -26,7 +26,8 @@ class StandInVerifiers {
  private:
   struct KeyTag;
   using Key = secret::Secret<32, KeyTag>;
-  [[nodiscard]] VerifierShape shape_for(const std::string& name, wire::Suite suite) const;
+  // As users of the modern suite have them.
+  [[nodiscard]] VerifierShape shape_for(const std::string& name) const;
   // v of nobody, in this group; any number of names have the same, for nobody ever sees it.
   [[nodiscard]] Result<secret::SecretBuffer> nobodys_v(const exchange::SrpGroup& group);
 

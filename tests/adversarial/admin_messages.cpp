@@ -1,10 +1,14 @@
 #include "tests/adversarial/admin_messages.h"
 
+#include "core/exchange/srp_group.h"
+
 namespace keyd::testing {
 namespace {
 
 using Request = wire::AdminRequest;
 using Reply = wire::AdminReply;
+
+std::string modulus() { return std::string(text_of(exchange::SrpGroup::listed(1024)->modulus_octets())); }
 
 // clang-format off
 const AdminMessage kMessages[] = {
@@ -19,6 +23,12 @@ const AdminMessage kMessages[] = {
    "$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/"},
   {"user.list", [](Request& r) { r.mutable_user_list()->set_after("b"); }, Reply::kUsers},
   {"change-due", [](Request& r) { r.mutable_change_due()->set_name("victim"); }, Reply::kRefused},
+  {"verifier.import", [](Request& r) {
+     r.mutable_verifier_import()->set_name("victim");
+     r.mutable_verifier_import()->set_salt("salt");
+     r.mutable_verifier_import()->set_modulus(modulus());
+     r.mutable_verifier_import()->set_generator("\x02"); }, Reply::kRefused, "a verifier"},
+  {"verifier.export", [](Request& r) { r.mutable_verifier_export()->set_name("victim"); }, Reply::kRefused},
   {"credential.set", [](Request& r) {
      r.mutable_credential_set()->set_user("victim");
      r.mutable_credential_set()->set_name("of the victim"); }, Reply::kDone, "a value"},

@@ -260,6 +260,15 @@ bool administer(Script& script) {
   wire::AdminReply reply;
   must(wire::decode(ByteView(answer).first(received.size), reply) == wire::Decoded::kMessage);
   must(decoded || reply.has_refused());
+  must(reply.secret_follows() == reply.has_verifier());
+  if (reply.secret_follows()) {
+    must(scene.run_until([&] {
+      received = wire::receive_packet(socket.get(), answer);
+      return received.outcome != wire::ReceiveOutcome::kWouldBlock;
+    }));
+    must(received.outcome == wire::ReceiveOutcome::kPacket &&
+         received.size <= reply.verifier().modulus().size());
+  }
   return reply.has_done();
 }
 

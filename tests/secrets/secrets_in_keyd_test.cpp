@@ -161,6 +161,39 @@ TEST_P(SecretsInKeyd, AChangedPasswordAndARemovedCredentialAreForgotten) {
   EXPECT_THAT(beyond(kAlways), IsEmpty()) << text_of(beyond(kAlways));
 }
 
+// Both ways it is a packet of its own, and a number while it is looked at.
+TEST_P(SecretsInKeyd, AVerifierThatComesAndGoesLeavesNothing) {
+  const std::string v = marked_text(120);
+  hunt_.mark("verifier", bytes_of(v));
+  wire::AdminRequest in, out;
+  in.set_secret_follows(true);
+  in.mutable_verifier_import()->set_name("carol");
+  in.mutable_verifier_import()->set_allow_historic(true);
+  in.mutable_verifier_import()->set_salt("salt");
+  in.mutable_verifier_import()->set_modulus(
+      std::string(keyd::text_of(exchange::SrpGroup::listed(1024)->modulus_octets())));
+  in.mutable_verifier_import()->set_generator("\x02");
+  out.mutable_verifier_export()->set_name("carol");
+  RawClient raw(keyd_.runtime_dir(), "admin.sock");
+  ASSERT_TRUE(raw.send(wire::encode(in)) && raw.send(bytes_of(v)));
+  wire::AdminReply reply;
+  auto packet = raw.receive();
+  ASSERT_TRUE(packet && wire::decode(*packet, reply) == wire::Decoded::kMessage);
+  ASSERT_TRUE(reply.has_done()) << reply.ShortDebugString();
+  EXPECT_THAT(beyond(kAlways), IsEmpty()) << text_of(beyond(kAlways));
+  ASSERT_TRUE(raw.send(wire::encode(out)));
+  packet = raw.receive();
+  ASSERT_TRUE(packet && wire::decode(*packet, reply) == wire::Decoded::kMessage);
+  ASSERT_TRUE(reply.has_verifier() && reply.secret_follows()) << reply.ShortDebugString();
+  packet = raw.receive();
+  ASSERT_TRUE(packet);
+  EXPECT_EQ(to_hex(*packet), to_hex(bytes_of(v)));
+  (void)keyd_.keyadm({"health"});
+  EXPECT_THAT(beyond(kAlways), IsEmpty()) << text_of(beyond(kAlways));
+  EXPECT_THAT(hunt_.in_directory(keyd_.state_dir()),
+              ::testing::Each(::testing::Field(&Finding::secret, "store key")));
+}
+
 TEST_P(SecretsInKeyd, NoFileNorLogNorAuditNorTableHasAny) {
   {
     KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
