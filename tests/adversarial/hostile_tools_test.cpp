@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "core/exchange/srp_group.h"
 #include "core/table/table_writer.h"
 #include "core/wire/message_codec.h"
 #include "tests/adversarial/besieged_keyd.h"
@@ -34,6 +35,7 @@ const Command kCommands[] = {
     {"keyadm", {"--runtime-dir", "{}", "user", "show", "alice"}},
     {"keyadm", {"--runtime-dir", "{}", "user", "disable", "alice"}},
     {"keyadm", {"--runtime-dir", "{}", "user", "add", "alice", "--password-fd", "0"}},
+    {"keyadm", {"--runtime-dir", "{}", "user", "export", "alice", "--to", "{}/exported"}},
     {"keyadm", {"--runtime-dir", "{}", "credential", "list", "alice"}},
     {"keyadm", {"--runtime-dir", "{}", "revoke", "--user", "alice"}},
 };
@@ -123,6 +125,44 @@ TEST_F(HostileTools, KeyadmTakesNoOtherAnswerThanTheOneToItsQuestion) {
     // Only the command whose answer it is (two have "done").
     EXPECT_LE(succeeded, std::string_view(name) == "done" ? 2 : 1) << name;
   }
+}
+
+// What is no verifier is not written into another program's password file.
+TEST_F(HostileTools, KeyadmWritesNothingThatIsNoVerifier) {
+  const Command command{"keyadm", {"--runtime-dir", "{}", "user", "export", "alice", "--to", "{}/verifiers"}};
+  const auto group = *exchange::SrpGroup::listed(1024);
+  const std::string modulus(text_of(group.modulus_octets()));
+  const auto answer = [&](const std::function<void(wire::AdminReply&)>& change, std::vector<Bytes> behind) {
+    keyd_.set_attack([&, change, behind](Move& move) {
+      wire::AdminReply reply;
+      reply.set_secret_follows(true);
+      reply.mutable_verifier()->set_salt("salt");
+      reply.mutable_verifier()->set_modulus(modulus);
+      reply.mutable_verifier()->set_generator("\x02");
+      change(reply);
+      move.packets = {wire::encode(reply)};
+      move.packets.insert(move.packets.end(), behind.begin(), behind.end());
+      move.close = true;
+    });
+    const auto result = expect_harmless(command);
+    const bool written = std::filesystem::file_size(keyd_.directory() + "/verifiers") != 0;
+    EXPECT_EQ(result.exit_code == 0, written) << result.err;
+    return written;
+  };
+  const auto as_it_is = [](wire::AdminReply&) {};
+  const Bytes v(128, 5);
+  EXPECT_FALSE(answer(as_it_is, {}));
+  EXPECT_FALSE(answer(as_it_is, {Bytes()}));
+  EXPECT_FALSE(answer(as_it_is, {Bytes(1025, 5)}));
+  EXPECT_FALSE(answer(as_it_is, {Bytes(129, 5)})) << "larger than N";
+  EXPECT_FALSE(answer(as_it_is, {Bytes(1, 1)}));
+  EXPECT_FALSE(answer([](auto& r) { r.set_secret_follows(false); }, {v}));
+  EXPECT_FALSE(answer([](auto& r) { r.mutable_verifier()->clear_salt(); }, {v}));
+  EXPECT_FALSE(answer([](auto& r) { r.mutable_verifier()->set_salt(std::string(256, 's')); }, {v}));
+  EXPECT_FALSE(answer([](auto& r) { r.mutable_verifier()->set_generator("\x03"); }, {v}));
+  EXPECT_FALSE(answer([](auto& r) { r.mutable_verifier()->mutable_modulus()->back() ^= 2; }, {v}));
+  EXPECT_FALSE(answer([](auto& r) { r.mutable_done(); }, {v}));
+  EXPECT_TRUE(answer(as_it_is, {v}));
 }
 
 TEST_F(HostileTools, NamesInAnAdministratorsListDoNothingToATerminal) {

@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <string_view>
 
+#include "core/exchange/srp_group.h"
 #include "core/wire/message_codec.h"
 #include "tests/fuzz/scene.h"
 
@@ -90,6 +91,19 @@ void save_server_scripts(const SaveSeed& save) {
   administer("admin_add", add, "secret");
   administer("admin_add_hashed", add_hashed, "secret");
   administer("admin_import", import, "$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/");
+  wire::AdminRequest verifier, give;
+  verifier.mutable_verifier_import()->set_name("grace");
+  verifier.mutable_verifier_import()->set_salt("salt");
+  verifier.mutable_verifier_import()->set_modulus(
+      std::string(text_of(exchange::SrpGroup::listed(1024)->modulus_octets())));
+  verifier.mutable_verifier_import()->set_generator("\x02");
+  give.mutable_verifier_export()->set_name("grace");
+  administer("admin_verifier", verifier, "a verifier");
+  Seed both{0xf0};
+  verifier.set_secret_follows(true);
+  both.with_length(wire::encode(verifier)).with_length(bytes_of("a verifier"));
+  server("admin_verifier_there_and_back",
+         (both << std::initializer_list<int>{0xf0}).with_length(wire::encode(give)));
   administer("admin_passwd", passwd, "another");
   administer("admin_list", list, {});
   administer("admin_credential", set, "value");
@@ -161,6 +175,30 @@ void save_shadow_files(const SaveSeed& save) {
        "alice\nbob::1:\n:" + hash + "\ndora:" + hash + ":-1:0:99999:7:::\n" + std::string(5000, 'x') + "\n");
 }
 
+// Made by GnuTLS 3.7's srptool and OpenSSL 3.0's srp, both for a password "right".
+void save_verifier_files(const SaveSeed& save) {
+  const auto file = [&](const char* name, const std::string& text) {
+    save("tpasswd_line", name, bytes_of(text));
+  };
+  file("gnutls",
+       "user2:0aqxrP.M6msHBLsrBrfJtQBOu7/Wu7OVyW8hVJA3vRc/jvlMbrWtYZ/skhC9gtkLPBG7tftAx2badvS7vG34QH"
+       "MaQZMs7.8cmUtR/YZlMOqilWjPuyyMX3qpB2sk2yanUt2xYy4feTHU2unLDsEECL2l5ZaudiphEt1ReKPxQ.svZKmdRj"
+       "AqRY6TpKSD653d18C7qfaVNsHvVUVK0/etSavjyUDt9.edwGHR1YYo2pnivYPBxcgFJxu6v8nipR7g:2NHwUv2Caot71"
+       "w5n798/dQ:2\n");
+  file("gnutls_conf",
+       "2:dUyyhxav9tgnyIg65wHxkzkb7VIPh4o0lkwfOKiPp4rVJrzLRYVBtb76gKlaO7ef5LYGEw3G.4E0jbMxcYBetDy2Yd"
+       "piP/3GWJInoBbvYHIRO9uBuxgsFKTKWu7RnR7yTau/IrFTdQ4LY/q.AvoCzMxV0PKvD9Odso/LFIItn8PbTov3VMn/ZE"
+       "H2SqhtpBUkWtmcIkEflhX/YY/fkBKfBbe27/zUaKUUZEUYZ2H2nlCL60.JIPeZJSzsu/xHDVcx:2\n");
+  file("openssl",
+       "V\tCseIfJDANpYfln5jN0pGGmKG18lhAD/CQq/WNVuxa/sGv3CUSIlMrzA.DIS3UYpVYNF4npcWAcFU4hkAgiVY8nIWf"
+       "GYJJZKbAtLdEQJEtuVE/NTRRx7WNIOeZ3I9TlrPLveNc7yHRYatUbAHZAgFGeY8tH7SOwDURVkkhEgxa3u\t1ONL6Bq5"
+       "sgNczq/42clONeXlQ9u\talice\t1024\tsome info\n");
+  file("openssl_groups",
+       "I\t2iQzj1\t02\tmine\t\t\nV\t010002\t0A\talice\tmine\tx\\\ty\nR\t010002\t0A\tbob\t2048\t\n# no\n");
+  file("malformed",
+       "alice\n:1:1:1\nalice:+:1:1\nalice:1:1:\nV\t5\t5\talice\t2048\t\nalice:0:salt:3\nalice:15:0:1:5\n");
+}
+
 void save_kernel_texts(const SaveSeed& save) {
   const auto text = [&](const char* name, std::string_view octets) {
     save("proc_text", name, bytes_of(octets));
@@ -209,6 +247,7 @@ void save_script_seeds(const SaveSeed& save) {
   save_exchange_scripts(save);
   save_stored_values(save);
   save_shadow_files(save);
+  save_verifier_files(save);
   save_kernel_texts(save);
   save_configurations(save);
 }

@@ -19,8 +19,17 @@ class AdminLink {
   // kNotFound or kRefused. kDeadline when patience ran out.
   [[nodiscard]] Result<wire::AdminReply> ask(wire::AdminRequest request,
                                              const secret::SecretBuffer* secret = nullptr);
+  // Asks for something that is answered with a secret, which comes in a packet of its own. Errors as of ask().
+  struct Answer {
+    wire::AdminReply reply;
+    secret::SecretBuffer secret;  // 1 octet or more
+  };
+  [[nodiscard]] Result<Answer> ask_for_secret(const wire::AdminRequest& request);
 
  private:
+  [[nodiscard]] Result<std::size_t> receive(MutableByteView buffer);
+  [[nodiscard]] Result<wire::AdminReply> converse(wire::AdminRequest request,
+                                                  const secret::SecretBuffer* secret);
   AdminLink(UniqueFd socket, int patience) : socket_(std::move(socket)), patience_(patience) {}
   UniqueFd socket_;
   int patience_;

@@ -23,6 +23,7 @@ struct Invocation {
 
 void add_user_commands(CLI::App& app, Invocation& invocation);
 void add_import_command(CLI::App& user, Invocation& invocation);  // one of the user commands
+void add_export_command(CLI::App& user, Invocation& invocation);  // likewise
 void add_credential_commands(CLI::App& app, Invocation& invocation);
 void add_process_commands(CLI::App& app, Invocation& invocation);
 void add_health_command(CLI::App& app, Invocation& invocation);

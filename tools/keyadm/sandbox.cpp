@@ -13,8 +13,9 @@ Result<void> enter_sandbox() {
                               .abstract_sockets = false};
   for (kernel::PathRule& each : kernel::instrumentation_paths()) files.paths.push_back(std::move(each));
   if (const auto version = kernel::restrict_files(files); !version) return std::unexpected(version.error());
-  return kernel::restrict_system_calls(
-      {console::tool_calls(), kernel::absent_calls(), kernel::deadly_calls()});
+  kernel::SystemCalls allowed = console::tool_calls();
+  allowed.push_back({"fsync"});  // an export is said to be done once it is on the disk
+  return kernel::restrict_system_calls({allowed, kernel::absent_calls(), kernel::deadly_calls()});
 }
 
 }  // namespace keyd::keyadm

@@ -51,13 +51,16 @@ void print_row(const wire::UserRecord& user) {
              user.password_changed() == 0 ? "not known" : console::utc(user.password_changed()));
 }
 
-// How the user's hashes are made; the salt and all else that every client is told, but no hash.
+// How the user's hashes and verifiers are made; the salt and all else that every client is told, but none of them.
 void print_hashes(const wire::UserRecord& user) {
   if (!user.crypt_setting().empty())
     fmt::print("password hash  {}, setting {}\n", escape(user.crypt_method()), escape(user.crypt_setting()));
   if (user.has_md5())
     fmt::print("historic hash  md5, {}\n",
                user.md5_salt().empty() ? "no salt" : "salt " + to_hex(bytes_of(user.md5_salt())));
+  if (!user.srp_verifier().empty()) fmt::print("srp verifier   {}\n", escape(user.srp_verifier()));
+  if (!user.srp_historic_verifier().empty())
+    fmt::print("srp historic   {}\n", escape(user.srp_historic_verifier()));
 }
 
 // Whether the password is to be changed, and how much it has been used.
@@ -150,6 +153,8 @@ int show_user(const Invocation& invocation, const UserOptions& options) {
         json["crypt_setting"] = user.crypt_setting();
       }
       if (user.has_md5()) json["md5_salt"] = to_hex(bytes_of(user.md5_salt()));
+      if (!user.srp_verifier().empty()) json["srp_verifier"] = user.srp_verifier();
+      if (!user.srp_historic_verifier().empty()) json["srp_historic_verifier"] = user.srp_historic_verifier();
       fmt::print("{}\n", json.dump(2));
       return console::kDone;
     }
@@ -224,6 +229,7 @@ void add_user_commands(CLI::App& app, Invocation& invocation) {
   add_password_option(add, adding);
 
   add_import_command(user, invocation);
+  add_export_command(user, invocation);
 
   const auto changing = std::make_shared<UserOptions>();
   CLI::App* const passwd =
