@@ -192,6 +192,8 @@ class PasswordCheck : public std::enable_shared_from_this<PasswordCheck> {
   }
 
   void decide(Judged judged) {
+    // Once more, before anybody looks at the verdict: many that came at once were let in before one was counted.
+    if (refuse_if_throttled(server_, *connection_, exchange().user, exchange().scheme)) return;
     if (!judged.matches) {
       log::error("user \"" + escape(exchange().user) + "\": " + judged.matches.error().message());
       refuse_exchange(server_, *connection_, wire::REFUSAL_BUSY,

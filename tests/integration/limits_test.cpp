@@ -93,25 +93,63 @@ TEST_F(Limits, AUserWithManySubordinateUidsHasTheTriesOfOne) {
   EXPECT_TRUE(as_uid(kUser, [&] { return logs_in(keyd, "alice", "right"); }));
 }
 
-TEST_F(Limits, ManyExchangesBegunAtOnceAreNoMoreGuesses) {
-  PrivateKeyd keyd;
-  start(keyd);
+// Thirty processes, each with a wrong proof of `alice` ready to be sent (`begin` gives it), send it at once: how many keyd
+// has judged.
+int judged_at_once(const PrivateKeyd& keyd, const std::function<Bytes(RawClient&)>& begin) {
   std::vector<std::unique_ptr<Forked>> guessers;
   for (int i = 0; i < 30; ++i) {
     guessers.push_back(std::make_unique<Forked>([&](Forked::Child& child) {
       RawClient raw(keyd.runtime_dir());
-      if (!raw.start(RawClient::choice("alice"))) return 2;
+      const Bytes proof = begin(raw);
+      if (proof.empty()) return 2;
       child.say("begun");
       child.hear();
-      (void)raw.prove("wrong");
-      return raw.last_packet.has_denied() ? 0 : 1;
+      return raw.send(proof) && raw.receive_message(30).has_denied() ? 0 : 1;
     }));
-    ASSERT_EQ(guessers.back()->hear(), "begun");
+    EXPECT_EQ(guessers.back()->hear(), "begun");
   }
   int judged = 0;
   for (const auto& guesser : guessers) guesser->say("go on");
   for (const auto& guesser : guessers) judged += guesser->wait() == 0;
-  EXPECT_EQ(judged, 5);
+  return judged;
+}
+
+TEST_F(Limits, ManyExchangesBegunAtOnceAreNoMoreGuesses) {
+  PrivateKeyd keyd;
+  start(keyd);
+  EXPECT_EQ(judged_at_once(keyd,
+                           [](RawClient& raw) {
+                             return raw.start(RawClient::choice("alice")) ? raw.proof("wrong") : Bytes();
+                           }),
+            5);
+}
+
+// Where a worker thread judges the proofs, all of them may have come before the first is judged.
+TEST_F(Limits, ManyProofsOfSrpAtOnceAreNoMoreGuesses) {
+  PrivateKeyd keyd;
+  ASSERT_TRUE(keyd.start()) << keyd.log();
+  keyd.enrol("alice", "right", {"--scheme", "srp"});
+  EXPECT_EQ(judged_at_once(keyd,
+                           [](RawClient& raw) {
+                             if (!raw.start(RawClient::srp_choice("alice"))) return Bytes();
+                             const auto proof = raw.srp->prove(bytes_of("wrong"));
+                             return proof ? *proof : Bytes();
+                           }),
+            5);
+}
+
+// Who has the stored hash gets as far as the clear password.
+TEST_F(Limits, ManyPasswordsOfKryptoknightAtOnceAreNoMoreGuesses) {
+  PrivateKeyd keyd;
+  ASSERT_TRUE(keyd.start()) << keyd.log();
+  keyd.enrol("alice", "right", {"--scheme", "kryptoknight"});
+  EXPECT_EQ(judged_at_once(keyd,
+                           [](RawClient& raw) {
+                             return raw.start(RawClient::knight_choice("alice"))
+                                        ? raw.password_packet("wrong", "right")
+                                        : Bytes();
+                           }),
+            5);
 }
 
 TEST_F(Limits, CountsSurviveAKillAndTheAdministratorLiftsThem) {
