@@ -21,7 +21,7 @@ std::string schemes_text(SchemeSet schemes) {
   return fmt::format("{}", fmt::join(scheme_names(schemes), ","));
 }
 
-// The schemes that a request names; challenge where it names none.
+// The schemes that a request names; srp where it names none.
 Result<SchemeSet> wanted_schemes(const wire::UserAdd& wanted) {
   SchemeSet schemes = 0;
   for (const std::string& name : wanted.schemes()) {
@@ -32,7 +32,7 @@ Result<SchemeSet> wanted_schemes(const wire::UserAdd& wanted) {
     }
     schemes |= scheme;
   }
-  return schemes == 0 ? scheme_bit(table::Scheme::kChallenge) : schemes;
+  return schemes == 0 ? scheme_bit(table::Scheme::kSrp) : schemes;
 }
 
 // A user as enrolled now. The password's age is told by `changed`.

@@ -30,15 +30,15 @@ until_true grep -q '^keyd: ready' "$directory/keyd.out" || fail "keyd did not st
 cat "$directory/keyd.out"
 sed -n 's/.*\(tier [a-z]*,.*\)/\1/p' "$directory/keyd.log"
 
-say "a user is enrolled, and gets a credential"
+say "a user is enrolled, for srp as nothing else is said, and gets a credential"
 keyadm user add alice --password-fd 3 3<<<'correct horse battery staple'
 keyadm credential set alice db-password --value-fd 3 3< <(printf 'the database password')
 keyadm user list
 
-say "a client process begins the challenge exchange; nobody has typed the password yet: PENDING"
+say "a client process begins the exchange; nobody has typed the password yet: PENDING"
 mkfifo "$directory/password" "$directory/go"
 exec 8<>"$directory/password" 9<>"$directory/go"  # below 10: dash redirects no others
-keyrun --user alice --scheme challenge --password-fd 8 --credential db-password -- \
+keyrun --user alice --password-fd 8 --credential db-password -- \
   sh -c 'printf "client: I am process %s, and my credential is: " $$; cat <&"$KEYD_CREDENTIAL_DB_PASSWORD"; echo; read -r line <&9' &
 client=$!
 until_true state_is PENDING || fail "the record is not PENDING but '$(state)'"

@@ -82,7 +82,7 @@ Outcome<Choice> srp_choice(const keyclient_login& login, wire::Suite suite) {
 }  // namespace
 
 Outcome<Choice> choice_of(const keyclient_login& login) {
-  const std::string_view scheme = login.scheme == nullptr ? "challenge" : login.scheme;
+  const std::string_view scheme = login.scheme == nullptr ? "srp" : login.scheme;
   if (login.user == nullptr || !is_acceptable_name(login.user))
     return failed(KEYCLIENT_INVALID, "not a user name");
   const auto suite = suite_of(login);

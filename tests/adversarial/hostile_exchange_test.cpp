@@ -35,6 +35,7 @@ keyclient_status authenticate(keyclient_t* client) {
   keyclient_login login{};
   login.size = sizeof login;
   login.user = HostileKeyd::kUser;
+  login.scheme = "challenge";
   login.password_callback = [](void*, char* buffer, std::size_t, std::size_t* size) {
     ++times_asked;
     *size = std::strlen(HostileKeyd::kPassword);

@@ -24,10 +24,11 @@ struct Command {
 
 const Command kCommands[] = {
     {"keyrun",
-     {"--runtime-dir", "{}", "--user", "alice", "--password-fd", "0", "--", "/usr/bin/touch", "{}/ran"}},
-    {"keyrun",
-     {"--runtime-dir", "{}", "--user", "alice", "--password-fd", "0", "--credential", "token", "--",
+     {"--runtime-dir", "{}", "--user", "alice", "--scheme", "challenge", "--password-fd", "0", "--",
       "/usr/bin/touch", "{}/ran"}},
+    {"keyrun",
+     {"--runtime-dir", "{}", "--user", "alice", "--scheme", "challenge", "--password-fd", "0", "--credential",
+      "token", "--", "/usr/bin/touch", "{}/ran"}},
     {"keystat", {"--runtime-dir", "{}"}},
     {"keystat", {"--runtime-dir", "{}", "-o", "json"}},
     {"keyadm", {"--runtime-dir", "{}", "health"}},

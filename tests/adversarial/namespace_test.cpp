@@ -175,8 +175,9 @@ TEST(NamespacesOfKeyd, WhoLivesOutsideOrBesideItsNamespaceIsTurnedAwayAndWhoIsIn
   const std::string script =
       program("keyd") + " --config " + place.config_file() + at + " --state-dir " + place.state_dir() +
       " >/dev/null && echo right | " + program("keyadm") + at +
-      " user add alice --password-fd 0 >/dev/null && echo up; while read line; do echo right | " +
-      program("keyrun") + at + " --user alice --password-fd 0 -- /bin/echo in || echo out; done";
+      " user add alice --scheme challenge --password-fd 0 >/dev/null && echo up; while read line; do echo right | " +
+      program("keyrun") + at +
+      " --user alice --scheme challenge --password-fd 0 -- /bin/echo in || echo out; done";
   BackgroundProcess inside({"/usr/bin/unshare", "--pid", "--fork", "--kill-child", "/bin/sh", "-c", script});
   ASSERT_EQ(inside.read_line(), "up");
   const auto turned_away = [&](const std::string& socket) {

@@ -72,6 +72,7 @@ int exchange_as_other(const std::string& runtime_dir) {
   keyclient_login login{};
   login.size = sizeof login;
   login.user = "alice";
+  login.scheme = "challenge";
   login.password = "right";
   login.password_size = 5;
   if (const auto done = keyclient_authenticate(client, &login); done != KEYCLIENT_OK) return done;

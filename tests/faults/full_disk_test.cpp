@@ -70,12 +70,15 @@ TEST_F(StoreOnASmallDisk, RefusesChangesAndGoesOnAuthenticatingWhenOthersFilledI
   disk_->fill();
   ASSERT_TRUE(fill_with_changes());
   EXPECT_EQ(token(), "before");
-  expect_refused(keyd_.keyadm({"user", "add", "bob", "--password-fd", "0"}, std::string(1000, 'p') + "\n"),
+  expect_refused(keyd_.keyadm({"user", "add", "bob", "--scheme", "challenge", "--password-fd", "0"},
+                              std::string(1000, 'p') + "\n"),
                  "");
   disk_->free();
   EXPECT_EQ(set("token", "after").exit_code, 0) << "it must recover without a restart";
   EXPECT_EQ(token(), "after");
-  EXPECT_EQ(keyd_.keyadm({"user", "add", "bob", "--password-fd", "0"}, "p\n").exit_code, 0);
+  EXPECT_EQ(
+      keyd_.keyadm({"user", "add", "bob", "--scheme", "challenge", "--password-fd", "0"}, "p\n").exit_code,
+      0);
   keyd_.kill();
   ASSERT_TRUE(keyd_.start()) << keyd_.log();
   EXPECT_EQ(token(), "after");

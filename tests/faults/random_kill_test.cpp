@@ -52,6 +52,7 @@ keyclient_status authenticate_and_fetch(const std::string& runtime_dir, const st
   keyclient_login login{};
   login.size = sizeof login;
   login.user = user.c_str();
+  login.scheme = "challenge";
   login.password = password.data();
   login.password_size = password.size();
   if (const auto done = keyclient_authenticate(client, &login); done != KEYCLIENT_OK) return done;
@@ -142,9 +143,9 @@ class Administrator {
     const std::string secret = "secret " + std::to_string(++serial_);
     switch (random_() % 6) {
       case 0:
-        return {{"user", "add", user, "--password-fd", "0"}, secret + "\n", [secret](const State& s) {
-                  return s ? std::optional<State>() : State(Account{secret, {}});
-                }};
+        return {{"user", "add", user, "--scheme", "challenge", "--password-fd", "0"},
+                secret + "\n",
+                [secret](const State& s) { return s ? std::optional<State>() : State(Account{secret, {}}); }};
       case 1:
         return {{"user", "passwd", user, "--password-fd", "0"}, secret + "\n", [secret](const State& s) {
                   return s ? std::optional<State>(Account{secret, s->token}) : std::nullopt;
@@ -212,6 +213,7 @@ bool is_as(const PrivateKeyd& keyd, const std::string& user, const State& state)
     keyclient_login login{};
     login.size = sizeof login;
     login.user = user.c_str();
+    login.scheme = "challenge";
     login.password = state->password.data();
     login.password_size = state->password.size();
     if (keyclient_open(&options, &handle) != KEYCLIENT_OK ||

@@ -28,6 +28,7 @@ int client_main(const std::string& runtime_dir, const Forked::Child& parent) {
   keyclient_login login{};
   login.size = sizeof login;
   login.user = "alice";
+  login.scheme = "challenge";
   login.password = "right";
   login.password_size = 5;
   if (status == KEYCLIENT_OK) status = keyclient_authenticate(client, &login);

@@ -76,6 +76,7 @@ void save_server_scripts(const SaveSeed& save) {
   };
   wire::AdminRequest add, add_hashed, import, passwd, list, set, revoke, health, remove;
   add.mutable_user_add()->set_name("grace");
+  add.mutable_user_add()->add_schemes("challenge");
   add_hashed.mutable_user_add()->set_name("grace");
   add_hashed.mutable_user_add()->add_schemes("kryptoknight");
   add_hashed.mutable_user_add()->set_allow_historic(true);

@@ -562,7 +562,7 @@ TEST_P(IdentifyPlannedExec, EndsThePeerWhenItHappensAndNotBefore) {
     if (keyd.log().find("cannot be reached") != std::string::npos) GTEST_SKIP() << keyd.log();
     FAIL() << keyd.log();
   }
-  keyd.enrol("alice", "right");
+  keyd.enrol("alice", "right", {"--scheme", "srp"});
   const std::string path = keyd.directory() + "/service.sock";
   const UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{};

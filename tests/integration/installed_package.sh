@@ -30,7 +30,7 @@ for _ in $(seq 100); do grep -q ready "$scratch/out" && break; sleep 0.05; done
 "$prefix/sbin/keyadm" user add alice --password-fd 3 3<<<'right'
 printf 'a value' | "$prefix/sbin/keyadm" credential set alice token --value-fd 0
 for program in by-pkg-config by-pkg-config-static by-cmake; do
-  "$scratch/$program" alice token <<<'right' | grep -q alice || { echo "$program does not authenticate"; exit 1; }
+  "$scratch/$program" alice token <<<'right' | grep -q 'is alice, by srp/modern' || { echo "$program does not authenticate"; exit 1; }
   if "$scratch/$program" alice token <<<'wrong' 2>/dev/null; then echo "$program takes a wrong password"; exit 1; fi
   echo "$program: authenticated"
 done

@@ -30,8 +30,9 @@ class PlannedExec : public ::testing::Test {
     keyd_->set_credential("alice", "token", "the-value");
   }
   std::vector<std::string> keyrun(std::vector<std::string> options, std::vector<std::string> command) {
-    std::vector<std::string> arguments{
-        program("keyrun"), "--runtime-dir", keyd_->runtime_dir(), "--user", "alice", "--password-fd", "0"};
+    std::vector<std::string> arguments{program("keyrun"), "--runtime-dir", keyd_->runtime_dir(),
+                                       "--scheme",        "challenge",     "--user",
+                                       "alice",           "--password-fd", "0"};
     arguments.insert(arguments.end(), options.begin(), options.end());
     arguments.push_back("--");
     arguments.insert(arguments.end(), command.begin(), command.end());
@@ -177,11 +178,12 @@ TEST_F(PlannedExec, TheCommandGetsNeitherThePasswordsDescriptorNorAnEarlierSessi
   start("pidfd");
   const std::string file = keyd_->directory() + "/password";
   std::ofstream(file) << "right\n";
-  const auto result =
-      run({"/bin/bash", "-c",
-           "KEYD_SESSION=98:99 KEYD_CREDENTIAL_OLD=7 exec " + program("keyrun") + " --runtime-dir " +
-               keyd_->runtime_dir() +
-               " --user alice --password-fd 7 -- /bin/sh -c 'ls -l /proc/self/fd; env' 7<" + file});
+  const auto result = run(
+      {"/bin/bash", "-c",
+       "KEYD_SESSION=98:99 KEYD_CREDENTIAL_OLD=7 exec " + program("keyrun") + " --runtime-dir " +
+           keyd_->runtime_dir() +
+           " --user alice --scheme challenge --password-fd 7 -- /bin/sh -c 'ls -l /proc/self/fd; env' 7<" +
+           file});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.out.find(file), std::string::npos) << result.out;
   EXPECT_EQ(result.out.find("KEYD_CREDENTIAL_OLD"), std::string::npos);

@@ -272,9 +272,10 @@ TEST(ToolSandbox, OfKeyrunLeavesNothingToItsCommand) {
   PrivateKeyd keyd;
   ASSERT_TRUE(keyd.start()) << keyd.log();
   keyd.enrol("alice", "right");
-  const auto command = run({program("keyrun"), "--runtime-dir", keyd.runtime_dir(), "--user", "alice",
-                            "--password-fd", "0", "--", "/bin/cat", "/proc/self/status", "/proc/self/limits"},
-                           "right\n");
+  const auto command =
+      run({program("keyrun"), "--runtime-dir", keyd.runtime_dir(), "--scheme", "challenge", "--user", "alice",
+           "--password-fd", "0", "--", "/bin/cat", "/proc/self/status", "/proc/self/limits"},
+          "right\n");
   ASSERT_EQ(command.exit_code, 0) << command.err;
   EXPECT_THAT(command.out, HasSubstr("\nSeccomp:\t0\n"));
   EXPECT_THAT(command.out, HasSubstr("\nNoNewPrivs:\t0\n"));

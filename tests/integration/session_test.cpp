@@ -25,6 +25,7 @@ keyclient_login login_of(const char* user, const char* password) {
   keyclient_login login{};
   login.size = sizeof login;
   login.user = user;
+  login.scheme = "challenge";
   login.password = password;
   login.password_size = std::strlen(password);
   return login;
@@ -327,6 +328,7 @@ TEST_F(Session, RunsTheExchangeOnceMoreWhenThePasswordTookTooLong) {
   keyclient_login login{};
   login.size = sizeof login;
   login.user = "alice";
+  login.scheme = "challenge";
   int asked = 0;
   login.password_context = &asked;
   login.password_callback = [](void* context, char* buffer, std::size_t, std::size_t* length) {
@@ -344,6 +346,7 @@ TEST_F(Session, ACancelledPasswordLeavesNothing) {
   keyclient_login login{};
   login.size = sizeof login;
   login.user = "alice";
+  login.scheme = "challenge";
   login.password_callback = [](void*, char*, std::size_t, std::size_t*) { return 1; };
   EXPECT_EQ(keyclient_authenticate(client_, &login), KEYCLIENT_CANCELLED);
   EXPECT_TRUE(keyd_.wait_for_state(::getpid(), "REVOKED"));  // its connection is closed
@@ -354,6 +357,7 @@ TEST_F(Session, ACancelledRenewalLeavesTheSessionAndCanBeTriedAgain) {
   keyclient_login cancelled{};
   cancelled.size = sizeof cancelled;
   cancelled.user = "alice";
+  cancelled.scheme = "challenge";
   cancelled.password_callback = [](void*, char*, std::size_t, std::size_t*) { return 1; };
   EXPECT_EQ(keyclient_authenticate(client_, &cancelled), KEYCLIENT_CANCELLED);
   authenticate();
@@ -367,6 +371,7 @@ TEST_F(Session, ARenewalWhosePasswordTookTooLongIsRunOnceMore) {
   keyclient_login login{};
   login.size = sizeof login;
   login.user = "alice";
+  login.scheme = "challenge";
   login.password_callback = [](void*, char* buffer, std::size_t, std::size_t* length) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2500));  // keyd waits 1 s here
     std::memcpy(buffer, "right", 5);
@@ -393,15 +398,16 @@ TEST_F(Session, RefusesArgumentsThatMakeNoSense) {
 }
 
 TEST_F(Session, TheCxxFaceDoesTheSame) {
-  keyd_.set_credential("alice", "token", "value");
+  keyd_.enrol("carol", "right", {"--scheme", "srp"});
+  keyd_.set_credential("carol", "token", "value");
   keyclient::Client client(keyd_.runtime_dir());
-  client.authenticate("alice", [](char* buffer, std::size_t) {
+  client.authenticate("carol", [](char* buffer, std::size_t) {
     std::memcpy(buffer, "right", 5);
     return std::size_t{5};
   });
   const auto who = client.whoami();
   ASSERT_TRUE(who);
-  EXPECT_STREQ(who->user, "alice");
+  EXPECT_STREQ(who->user, "carol");
   const auto value = client.credential("token");
   EXPECT_EQ(std::string(value.begin(), value.end()), "value");
   EXPECT_THROW((void)client.credential("none"), keyclient::Error);

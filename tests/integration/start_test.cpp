@@ -173,10 +173,10 @@ TEST(Start, AnUnprivilegedKeydRunsInADirectoryOfItsOwnAtATierThatHoldsForOthersP
   const bool watch = place.keystat({"-o", "json"}).out.find("\"tier\": \"watch\"") != std::string::npos;
   // Linux 6.6 and later give process events to everybody. If it says "watch", an exec of another uid's
   // process must be seen even when that process keeps its connection.
-  const auto added =
-      run({"/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", program("keyadm"),
-           "--runtime-dir", place.runtime_dir(), "user", "add", "alice", "--password-fd", "0"},
-          "right\n");
+  const auto added = run({"/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+                          program("keyadm"), "--runtime-dir", place.runtime_dir(), "user", "add", "alice",
+                          "--scheme", "challenge", "--password-fd", "0"},
+                         "right\n");
   ASSERT_EQ(added.exit_code, 0) << added.err;
   Forked client([&](Forked::Child& child) {
     RawClient raw(place.runtime_dir());

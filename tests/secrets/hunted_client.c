@@ -13,8 +13,11 @@ int main(int argc, char** argv) {
   if (size <= 1) return 2;
   keyclient_t* client;
   if (keyclient_open(NULL, &client) != KEYCLIENT_OK) return 1;
-  keyclient_login login = {
-      .size = sizeof login, .user = argv[1], .password = password, .password_size = (size_t)size - 1};
+  keyclient_login login = {.size = sizeof login,
+                           .user = argv[1],
+                           .scheme = "challenge",
+                           .password = password,
+                           .password_size = (size_t)size - 1};
   const int outcome = keyclient_authenticate(client, &login);
   explicit_bzero(password, sizeof password);
   puts(outcome == KEYCLIENT_OK ? "in" : "out");

@@ -77,9 +77,10 @@ TEST_P(SecretsInClient, ALibraryForgetsAWrongPasswordToo) {
 }
 
 TEST_P(SecretsInClient, KeyrunsCommandHasThemNeitherInMemoryNorInItsEnvironment) {
-  BackgroundProcess keyrun(command({program("keyrun"), "--runtime-dir", keyd_.runtime_dir(), "--user",
-                                    "alice", "--password-fd", "0", "--credential", "token", "--", "/bin/sh",
-                                    "-c", "echo here; read line; echo $line; read line"}));
+  BackgroundProcess keyrun(
+      command({program("keyrun"), "--runtime-dir", keyd_.runtime_dir(), "--scheme", "challenge", "--user",
+               "alice", "--password-fd", "0", "--credential", "token", "--", "/bin/sh", "-c",
+               "echo here; read line; echo $line; read line"}));
   keyrun.write(password_ + "\n");
   ASSERT_EQ(keyrun.read_line(), "here");
   EXPECT_THAT(hunt_.in_process(keyrun.pid()), IsEmpty()) << text_of(hunt_.in_process(keyrun.pid()));

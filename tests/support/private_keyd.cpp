@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdlib>
@@ -134,8 +135,8 @@ int BackgroundProcess::wait() {
 
 std::string program(const std::string& name) {
   for (const char* folder :
-       {"/keyd/", "/tools/keyadm/", "/tools/keypasswd/", "/tools/keyrun/", "/tools/keystat/", "/docs/", "/tests/integration/",
-        "/tests/secrets/", "/tests/adversarial/", "/tests/races/"}) {
+       {"/keyd/", "/tools/keyadm/", "/tools/keypasswd/", "/tools/keyrun/", "/tools/keystat/", "/docs/",
+        "/tests/integration/", "/tests/secrets/", "/tests/adversarial/", "/tests/races/"}) {
     std::string path = std::string(KEYD_BUILD_DIR) + folder + name;
     struct stat st{};
     if (::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode)) return path;
@@ -241,6 +242,8 @@ CommandResult PrivateKeyd::keystat(std::vector<std::string> arguments) const {
 void PrivateKeyd::enrol(const std::string& user, const std::string& password,
                         std::vector<std::string> more) const {
   std::vector<std::string> arguments{"user", "add", user, "--password-fd", "0"};
+  if (std::ranges::find(more, "--scheme") == more.end())
+    arguments.insert(arguments.end(), {"--scheme", "challenge"});
   arguments.insert(arguments.end(), more.begin(), more.end());
   const auto result = keyadm(arguments, password + "\n");
   ASSERT_EQ(result.exit_code, 0) << result.err;

@@ -73,7 +73,8 @@ class PrivateKeyd {
   // keyadm and keystat of this keyd.
   CommandResult keyadm(std::vector<std::string> arguments, const std::string& input = {}) const;
   CommandResult keystat(std::vector<std::string> arguments) const;
-  // Enrols a user, or fails the test.
+  // Enrols a user, or fails the test. Where `more` names no scheme, for challenge: most tests are not about a scheme,
+  // and its exchange is the quickest.
   void enrol(const std::string& user, const std::string& password, std::vector<std::string> more = {}) const;
   void set_credential(const std::string& user, const std::string& name, const std::string& value) const;
 

@@ -222,7 +222,7 @@ void add_user_commands(CLI::App& app, Invocation& invocation) {
       ->required()
       ->option_text(" ");
   add->add_option("--scheme", adding->schemes,
-                  "a scheme the user may use: challenge, kryptoknight\n(may be repeated; default: challenge)")
+                  "a scheme the user may use: challenge, kryptoknight, srp\n(may be repeated; default: srp)")
       ->option_text("NAME");
   add->add_flag("--allow-historic", adding->allow_historic,
                 "let this user use the historic suite too, where keyd offers\nit (weak: MD5, short numbers)");

@@ -19,7 +19,7 @@ namespace {
 using namespace keyd;
 
 struct Options {
-  std::string runtime_dir, user, scheme = "challenge", suite = "modern", transform;
+  std::string runtime_dir, user, scheme = "srp", suite = "modern", transform;
   std::uint32_t nonce_bits = 0, key_count = 0;
   bool per_command = false, accept_weak_hashes = false, accept_fast_derivations = false;
   std::string interleave;
@@ -74,7 +74,7 @@ void parse(int argc, char** argv, Options& options) {
                  "fetch this credential of the user; CMD finds the number\n"
                  "of its descriptor in KEYD_CREDENTIAL_<NAME> (may be repeated)")
       ->option_text("NAME");
-  console::is_one_of(app.add_option("--scheme", options.scheme, "the exchange (default: challenge)"),
+  console::is_one_of(app.add_option("--scheme", options.scheme, "the exchange (default: srp)"),
                      {"challenge", "kryptoknight", "srp"});
   console::is_one_of(app.add_option("--suite", options.suite,
                                     "historic is weak, and must be allowed by keyd and\n"

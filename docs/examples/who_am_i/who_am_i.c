@@ -72,6 +72,7 @@ static void linger(const keyclient_t* client) {
     puts("keyd has ended the session");
 }
 
+/* By srp, for it names no scheme: keyd has a verifier of the password and never sees the password. */
 static int run(keyclient_t* client, char* user, const char* credential) {
   keyclient_login login = {
       .size = sizeof login, .user = user, .password_callback = give_password, .password_context = user};

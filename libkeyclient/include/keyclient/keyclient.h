@@ -93,7 +93,7 @@ typedef int (*keyclient_password_callback)(void* context, char* buffer, size_t c
 typedef struct keyclient_login {
   size_t size;
   const char* user;
-  const char* scheme; /* "challenge", "kryptoknight" or "srp"; NULL: "challenge" */
+  const char* scheme; /* "srp" (NULL), "challenge" or "kryptoknight" */
   const char* suite;  /* NULL: "modern"; "historic" only where keyd's administrator allows it */
   const char*
       transform; /* challenge, historic: "md5", "hmac-md5" (default; also named "keyed-md5"), "keyed-md5-rfc1828" */

@@ -92,7 +92,7 @@ class Client {
     return Client(raw);
   }
 
-  // `password` writes the password into the buffer it is given and returns its length; 0 cancels.
+  // By srp. `password` writes the password into the buffer it is given and returns its length; 0 cancels.
   using PasswordSource = std::function<std::size_t(char* buffer, std::size_t capacity)>;
   void authenticate(const std::string& user, const PasswordSource& password) {
     keyclient_login login{};
