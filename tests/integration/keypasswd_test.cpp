@@ -1,4 +1,4 @@
-// keypasswd against a real keyd: from descriptors and at a terminal.
+// A change of password by keypasswd and by keyrun, against a real keyd: from descriptors and at a terminal.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -83,6 +83,23 @@ TEST_F(Keypasswd, NoPermutationOfARecentPassword) {
   EXPECT_TRUE(is_password(kNew));
 }
 
+// The two ways in which keyd says salt and group, in each suite: its sandbox lets keypasswd read the files.
+TEST_F(Keypasswd, ChangesItWhereverTheParametersAre) {
+  for (const char* suite : {"modern", "historic"}) {
+    for (const char* where : {"message", "directory"}) {
+      PrivateKeyd other(fmt::format("[historic]\nenabled = true\n[password]\nparameters = \"{}\"\n{}", where,
+                                    kUnlimitedTries));
+      ASSERT_TRUE(other.start()) << other.log();
+      other.enrol("alice", kOld, {"--scheme", "srp", "--allow-historic"});
+      const auto result =
+          run({program("keypasswd"), "--runtime-dir", other.runtime_dir(), "--user", "alice", "--suite",
+               suite, "--accept-fast-derivations", "--old-password-fd", "0", "--new-password-fd", "0"},
+              std::string(kOld) + "\n" + kNew + "\n");
+      EXPECT_EQ(result.exit_code, 0) << suite << " " << where << ": " << result.err;
+    }
+  }
+}
+
 TEST_F(Keypasswd, WithoutATerminalOrADescriptorNothingHappens) {
   auto all = command();
   all.insert(all.begin(), {"/usr/bin/setsid", "-w"});
@@ -109,21 +126,23 @@ bool shows_times(TerminalSession& session, const std::string& text, int times) {
   });
 }
 
+// At the new password's `number`th question.
+void answer_twice(TerminalSession& session, int number, const std::string& first, const std::string& second) {
+  ASSERT_TRUE(shows_times(session, "New password of alice:", number)) << session.picture().text();
+  session.type(first + "\n");
+  ASSERT_TRUE(shows_times(session, "The same again:", number)) << session.picture().text();
+  session.type(second + "\n");
+}
+
 TEST_F(Keypasswd, AsksAPersonUntilTheNewPasswordWillDo) {
   TerminalSession session(command(), 24, 100);
-  ASSERT_TRUE(session.until_shows("Password of alice: ")) << session.picture().text();
+  ASSERT_TRUE(session.until_shows("Password of alice:")) << session.picture().text();
   session.type(std::string(kOld) + "\n");
-  ASSERT_TRUE(shows_times(session, "New password of alice:", 1)) << session.picture().text();
-  session.type("elephant7\n");
+  answer_twice(session, 1, "elephant7", "elephant7");
   ASSERT_TRUE(session.until_shows("it is based on a dictionary word")) << session.picture().text();
-  ASSERT_TRUE(shows_times(session, "New password of alice:", 2)) << session.picture().text();
-  session.type(std::string(kNew) + "\n");
-  ASSERT_TRUE(shows_times(session, "The same again:", 1)) << session.picture().text();
-  session.type("jf7-qomvex3\n");
-  ASSERT_TRUE(shows_times(session, "New password of alice:", 3)) << session.picture().text();
-  session.type(std::string(kNew) + "\n");
-  ASSERT_TRUE(shows_times(session, "The same again:", 2)) << session.picture().text();
-  session.type(std::string(kNew) + "\n");
+  answer_twice(session, 2, kNew, "jf7-qomvex3");
+  ASSERT_TRUE(session.until_shows("the two answers differ")) << session.picture().text();
+  answer_twice(session, 3, kNew, kNew);
   EXPECT_EQ(session.wait(), 0) << session.picture().text();
   EXPECT_THAT(session.picture().text(), HasSubstr("password changed"));
   for (const char* typed : {kOld, kNew, "elephant7", "jf7-qomvex3"})
@@ -135,9 +154,9 @@ TEST_F(Keypasswd, ControlCAndControlDChangeNothing) {
   for (const auto& [key, exit_code] :
        std::vector<std::pair<const char*, int>>{{"\x03", 128 + SIGINT}, {"\x04", 1}}) {
     TerminalSession session(command(), 24, 100);
-    ASSERT_TRUE(session.until_shows("Password of alice: ")) << session.picture().text();
+    ASSERT_TRUE(session.until_shows("Password of alice:")) << session.picture().text();
     session.type(std::string(kOld) + "\n");
-    ASSERT_TRUE(session.until_shows("New password of alice: ")) << session.picture().text();
+    ASSERT_TRUE(session.until_shows("New password of alice:")) << session.picture().text();
     session.type(key);
     EXPECT_EQ(session.wait(), exit_code) << session.picture().text();
     EXPECT_EQ(session.picture().text().find("password changed"), std::string::npos);
@@ -147,11 +166,77 @@ TEST_F(Keypasswd, ControlCAndControlDChangeNothing) {
 
 TEST_F(Keypasswd, IsConfinedWhileItAsks) {
   TerminalSession session(command(), 24, 100);
-  ASSERT_TRUE(session.until_shows("Password of alice: ")) << session.picture().text();
+  ASSERT_TRUE(session.until_shows("Password of alice:")) << session.picture().text();
   const std::string proc = fmt::format("/proc/{}/", session.pid());
   EXPECT_THAT(content_of(proc + "status"), HasSubstr("\nSeccomp:\t2\n"));
   EXPECT_THAT(content_of(proc + "status"), HasSubstr("\nNoNewPrivs:\t1\n"));
   EXPECT_THAT(content_of(proc + "limits"), ::testing::ContainsRegex("Max core file size +0 +0 "));
+}
+
+// ---- keyrun, when keyd asks
+
+class KeyrunAsks : public Keypasswd {
+ protected:
+  void SetUp() override {
+    Keypasswd::SetUp();
+    ASSERT_EQ(keyd_.keyadm({"change-due", "alice"}).exit_code, 0);
+  }
+  [[nodiscard]] std::vector<std::string> keyrun(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> all{program("keyrun"), "--runtime-dir", keyd_.runtime_dir(), "--scheme", "srp",
+                                 "--user",          "alice"};
+    all.insert(all.end(), more.begin(), more.end());
+    all.insert(all.end(), {"--", "/bin/sh", "-c", "echo the command runs; exit 7"});
+    return all;
+  }
+  static void log_in(TerminalSession& session) {
+    ASSERT_TRUE(session.until_shows("Password of alice:")) << session.picture().text();
+    session.type(std::string(kOld) + "\n");
+  }
+};
+
+TEST_F(KeyrunAsks, ForTheNewPasswordAndThenBecomesTheCommand) {
+  TerminalSession session(keyrun(), 24, 100);
+  log_in(session);
+  answer_twice(session, 1, "jf7", "jf7");
+  answer_twice(session, 2, kNew, kNew);
+  EXPECT_EQ(session.wait(), 7) << session.picture().text();
+  EXPECT_THAT(session.picture().text(), HasSubstr("the password is shorter than 8 characters"));
+  EXPECT_THAT(session.picture().text(), HasSubstr("the command runs"));
+  EXPECT_TRUE(is_password(kNew));
+}
+
+TEST_F(KeyrunAsks, AndRunsTheCommandWhenTheUserPutsItOff) {
+  for (const char* key : {"\x03", "\x04"}) {
+    TerminalSession session(keyrun(), 24, 100);
+    log_in(session);
+    ASSERT_TRUE(session.until_shows("New password of alice:")) << session.picture().text();
+    session.type(key);
+    EXPECT_EQ(session.wait(), 7) << session.picture().text();
+    EXPECT_THAT(session.picture().text(), HasSubstr("keyd will ask again"));
+    EXPECT_THAT(session.picture().text(), HasSubstr("the command runs"));
+    EXPECT_TRUE(is_password(kOld));
+  }
+  EXPECT_THAT(keyd_.keyadm({"user", "show", "alice"}).out, HasSubstr("change due"));
+}
+
+TEST_F(KeyrunAsks, NobodyWhereItMayNotOrCannot) {
+  TerminalSession session(keyrun({"--no-change-password"}), 24, 100);
+  log_in(session);
+  EXPECT_EQ(session.wait(), 7) << session.picture().text();
+  EXPECT_EQ(session.picture().text().find("New password"), std::string::npos);
+  const auto result = run(keyrun({"--password-fd", "0"}), std::string(kOld) + "\n");
+  EXPECT_EQ(result.exit_code, 7);
+  EXPECT_EQ(result.err, "");
+  EXPECT_TRUE(is_password(kOld));
+}
+
+// At the first question, of the password itself, it ends keyrun as before.
+TEST_F(KeyrunAsks, NothingAfterControlCAtTheLogIn) {
+  TerminalSession session(keyrun(), 24, 100);
+  ASSERT_TRUE(session.until_shows("Password of alice:")) << session.picture().text();
+  session.type("\x03");
+  EXPECT_EQ(session.wait(), 128 + SIGINT) << session.picture().text();
+  EXPECT_EQ(session.picture().text().find("the command runs"), std::string::npos);
 }
 
 }  // namespace

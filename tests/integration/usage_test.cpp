@@ -46,7 +46,7 @@ TEST(Usage, AMistakeIsOneLineThatNamesIt) {
       {"keyadm", {"user", "export"}, "--to"},
       {"keyadm", {"user", "add", "x", "--password-fd", "-1"}, "descriptor"},
       {"keyadm", {"health", "-o", "xml"}, "{pretty,json}"},
-      {"keypasswd", {"alice"}, "\"alice\" is not expected there"},
+      {"keypasswd", {"alice"}, "alice"},
       {"keypasswd", {"--new-password-fd", "x"}, "descriptor"},
       {"keypasswd", {"--suite", "ancient"}, "{modern,historic}"},
       {"keyrun", {"--", "true"}, "--user"},

@@ -27,10 +27,14 @@ int complain(const std::string& message, console::ExitCode code = console::kRefu
 }
 
 int complain(keyclient_status status) {
-  return complain(keyclient_error(), status == KEYCLIENT_UNREACHABLE || status == KEYCLIENT_DEADLINE
-                                         ? console::kUnreachable
-                                     : status == KEYCLIENT_INVALID ? console::kUsage
-                                                                   : console::kRefused);
+  switch (status) {
+    case KEYCLIENT_UNREACHABLE:
+    case KEYCLIENT_DEADLINE:
+    case KEYCLIENT_GONE:
+    case KEYCLIENT_UNKNOWN: return complain(keyclient_error(), console::kUnreachable);
+    case KEYCLIENT_INVALID: return complain(keyclient_error(), console::kUsage);
+    default: return complain(keyclient_error());
+  }
 }
 
 void parse(int argc, char** argv, Options& options) {
@@ -60,7 +64,8 @@ void parse(int argc, char** argv, Options& options) {
       "  keypasswd --user ci --old-password-fd 3 --new-password-fd 4 3< /run/secrets/ci 4< new\n"
       "\n"
       "Exit status: 0 the password is changed; 1 refused: wrong user or password, or a new password\n"
-      "that will not do; 2 wrong usage; 3 keyd cannot be reached. See keypasswd(1).");
+      "that will not do; 2 wrong usage; 3 keyd cannot be reached, or was lost on the way.\n"
+      "See keypasswd(1).");
   console::parse_or_exit(app, argc, argv);
 }
 
@@ -119,7 +124,7 @@ int main(int argc, char** argv) {
   parse(argc, argv, options);
   if (options.user.empty()) options.user = login_name();
   if (options.user.empty()) return complain("you have no login name here; say --user", console::kUsage);
-  if (const auto confined = keypasswd::enter_sandbox(); !confined)
+  if (const auto confined = keypasswd::enter_sandbox(options.runtime_dir); !confined)
     return complain(confined.error().message());
   try {
     return run(options);

@@ -16,9 +16,11 @@
 namespace keyd::keypasswd {
 namespace {
 
-kernel::LandlockRules files() {
+kernel::LandlockRules files(const std::string& runtime_dir) {
   using kernel::kListFiles, kernel::kReadFiles, kernel::kWriteFiles;
   kernel::LandlockRules rules{.paths = {{"/dev/tty", kReadFiles | kWriteFiles},
+                                        // salt and group of the new verifier, where keyd places them
+                                        {runtime_dir + "/params", kReadFiles},
                                         // whose password it is
                                         {"/etc/passwd", kReadFiles},
                                         {"/etc/nsswitch.conf", kReadFiles},
@@ -66,11 +68,12 @@ kernel::SystemCalls without(kernel::SystemCalls calls, std::string_view name) {
 
 }  // namespace
 
-Result<void> enter_sandbox() {
+Result<void> enter_sandbox(const std::string& runtime_dir) {
   if (auto hidden = kernel::forbid_inspection(); !hidden) return hidden;
   if (auto without_core = kernel::forbid_core_files(); !without_core) return without_core;
   if (auto forbidden = kernel::forbid_new_privileges(); !forbidden) return forbidden;
-  if (const auto version = kernel::restrict_files(files()); !version) return std::unexpected(version.error());
+  if (const auto version = kernel::restrict_files(files(runtime_dir)); !version)
+    return std::unexpected(version.error());
   return kernel::restrict_system_calls({allowed_calls(), without(kernel::absent_calls(), "close_range"),
                                         without(kernel::deadly_calls(), "clone")});
 }

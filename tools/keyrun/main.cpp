@@ -28,7 +28,9 @@ struct Options {
   std::vector<std::string> credentials, command;
 
   // Who can answer one question at the terminal can answer more.
-  [[nodiscard]] bool can_change_password() const { return password_fd < 0 && !no_change_password; }
+  [[nodiscard]] bool can_change_password() const {
+    return scheme == "srp" && password_fd < 0 && !no_change_password;
+  }
 };
 
 int complain(const Error& error) {
@@ -136,7 +138,10 @@ keyclient_status authenticate(keyclient_t* client, const Options& options,
 // While keyd asks for a new password. It goes on asking the next time where none is given, and the command runs either
 // way: until keyd disables the password, the user may work.
 void change_password(keyclient_t* client, const Options& options, console::ChangeDialogue& dialogue) {
-  while (options.can_change_password() && keyclient_change_requested(client) != 0) {
+  if (!options.can_change_password()) return;
+  char back = 0;
+  (void)keyclient_echo(client, "?", 1, &back);  // keyd asks beside a reply; what fails here fails again below
+  while (keyclient_change_requested(client) != 0) {
     console::tell("keyd asks for a new password of " + escape(options.user) + " (^C or ^D: later).");
     keyclient_change change{};
     change.size = sizeof change;
@@ -148,7 +153,8 @@ void change_password(keyclient_t* client, const Options& options, console::Chang
       continue;
     }
     const std::string why = status == KEYCLIENT_CANCELLED ? dialogue.failure() : keyclient_error();
-    console::complain("keyrun", why + "; keyd will ask again", console::kRefused);
+    console::complain("keyrun", why + (change.changed != 0 ? "" : "; keyd will ask again"),
+                      console::kRefused);
     return;
   }
 }
