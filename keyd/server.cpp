@@ -14,6 +14,7 @@
 #include "core/base/untrusted_text.h"
 #include "core/crypto/des.h"
 #include "core/table/task_terms.h"
+#include "keyd/locked_memory_shares.h"
 #include "keyd/request_table.h"
 
 #ifndef SO_PEERGROUPS
@@ -38,7 +39,10 @@ constexpr std::size_t kDeliveriesAtOnce = 128;  // some 20 µs a look
 constexpr std::uint64_t kTriesSweep = 600 * kSecond;
 constexpr std::uint32_t kReservedDescriptors = 128;
 constexpr std::uint32_t kAdminConnections = 64;  // out of those descriptors
-constexpr std::size_t kSessionSecrets = 256;     // octets of the locked pool
+
+Result<LockedMemoryShares> locked_memory_shares(const Config& config) {
+  return LockedMemoryShares::of(secret::LockedPool::lockable(), config.srp_group, config.srp_pool);
+}
 
 Quota::Limits limits_of(const Config& config) {
   rlimit files{};
@@ -47,19 +51,19 @@ Quota::Limits limits_of(const Config& config) {
   const auto room = static_cast<std::uint32_t>(std::min<rlim_t>(files.rlim_cur, 1u << 22));
   const std::uint32_t usable = room > 2 * kReservedDescriptors ? room - kReservedDescriptors : room / 2;
   const std::uint32_t connections = std::min(config.connections, std::max(usable * 3 / 4, 1u));
-  // Nor is there a session without room for its keys in locked memory: three quarters are for them.
-  const auto sessions = static_cast<std::uint32_t>(secret::LockedPool::lockable() * 3 / 4 / kSessionSecrets);
-  const std::uint32_t records =
-      std::min({config.table_capacity, std::max(usable / 4, 1u), std::max(sessions, 1u)});
+  // Nor is there a session, or an exchange, without room for its secrets. (Where that cannot be shared out keyd does not
+  // start.)
+  const auto secrets = locked_memory_shares(config).value_or(LockedMemoryShares{});
+  const std::uint32_t records = std::min({config.table_capacity, std::max(usable / 4, 1u), secrets.sessions});
   // However large a share is, the reserve of each total keeps one account from taking all there is.
   return {Quota::Limit{connections, config.connections_per_uid},
-          Quota::Limit{kAdminConnections, kAdminConnections}, Quota::Limit{records, config.pending_per_uid},
+          Quota::Limit{kAdminConnections, kAdminConnections},
+          Quota::Limit{std::min(records, secrets.exchanges), config.pending_per_uid},
           Quota::Limit{records, config.records_per_uid}, Quota::Limit{config.octets, config.octets_per_uid},
           // Together at most half of what the kernel lets be on its way.
           Quota::Limit{std::max(usable / 4, 1u), config.connections_per_uid},
-          // Out of the quarter that is for everything else in locked memory, an eighth each.
-          Quota::Limit{std::max(sessions / 8, 1u), config.records_per_uid},
-          Quota::Limit{std::max(sessions / 8, 1u), config.records_per_uid}};
+          Quota::Limit{secrets.kept_keys, config.records_per_uid},
+          Quota::Limit{secrets.kept_keys, config.records_per_uid}};
 }
 
 std::uint64_t nanoseconds(std::chrono::seconds s) { return static_cast<std::uint64_t>(s.count()) * kSecond; }
@@ -116,6 +120,7 @@ Server::~Server() {
 }
 
 Result<void> Server::start() {
+  if (const auto shared = locked_memory_shares(config_); !shared) return std::unexpected(shared.error());
   if (auto stirred = noise_.start(); !stirred) return stirred;
   if (auto prepared = passwords_.prepare(); !prepared) return prepared;
   if (auto set = stand_ins_.set_resalting(config_.resalting()); !set) return set;

@@ -6,13 +6,16 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
+#include "core/crypto/random.h"
 #include "tests/support/descriptors.h"
 #include "tests/support/eventually.h"
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/sanitizers.h"
 
 namespace keyd::testing {
 namespace {
@@ -186,6 +189,64 @@ TEST_F(Limits, ARenewalWithAWrongPasswordCountsToo) {
   EXPECT_FALSE(raw.start(renewal));
   EXPECT_EQ(raw.last_packet.refused().code(), wire::REFUSAL_THROTTLED);
   EXPECT_EQ(keyd.state_of(::getpid()), "COMPLETE") << "the session goes on";
+}
+
+// ---- locked memory
+
+// keyd with 128 KiB of locked memory, of which a few exchanges may take their share.
+std::vector<std::string> with_little_locked_memory() {
+  return {"/usr/bin/setpriv", "--bounding-set", "-ipc_lock", "/usr/bin/prlimit", "--memlock=131072:131072"};
+}
+
+TEST_F(Limits, ExchangesThatAwaitTheirProofLeaveLockedMemoryToOthers) {
+  if (!kMlockWorks) GTEST_SKIP() << "a sanitizer has replaced mlock(2): memory never runs out";
+  PrivateKeyd keyd("[srp]\npool = 0\n[limits]\npending_per_uid = 1000\n");
+  ASSERT_TRUE(keyd.start()) << keyd.log();
+  keyd.enrol("alice", "right", {"--scheme", "srp"});
+  keyd.stop();  // its pool is what it could lock at its start
+  keyd.start_under(with_little_locked_memory());
+  ASSERT_TRUE(keyd.start()) << keyd.log();
+  // As many as it takes to fill all of it: who is let in comes as far as the proof, the others hear it at the start.
+  std::vector<std::unique_ptr<Forked>> hoarders;
+  std::map<std::string, int> said;
+  for (int i = 0; i < 120; ++i) {
+    hoarders.push_back(std::make_unique<Forked>([&](Forked::Child& child) {
+      RawClient raw(keyd.runtime_dir());
+      exchange::SrpClient machine(RawClient::srp_choice("nobody"), {});
+      const bool begun = raw.ask_srp(machine.start(crypto::fill_random));
+      const auto A = begun ? machine.take_challenge(raw.last_octets(), raw.last_packet.srp(),
+                                                    crypto::fill_random_private)
+                           : fail(Code::kRefused, "");
+      const bool keyed = A && raw.ask_srp(A);
+      const auto& refused = raw.last_packet.refused();
+      child.say(keyed ? "keyed" : (begun ? "late: " : "at the start: ") + refused.text());
+      child.hear();
+      return 0;
+    }));
+    ++said[hoarders.back()->hear()];
+  }
+  EXPECT_GT(said["keyed"], 4);
+  EXPECT_EQ(said["keyed"] +
+                said["at the start: the task table or this account's share of it is full; try again later"],
+            120)
+      << ::testing::PrintToString(said);
+  EXPECT_TRUE(as_uid(kUser, [&] {
+    RawClient raw(keyd.runtime_dir());
+    return raw.start(RawClient::srp_choice("alice")) && raw.prove_srp("right");
+  })) << keyd.log();
+}
+
+TEST_F(Limits, NumbersDrawnAheadThatDoNotFitAreRefusedInOneLine) {
+  PrivateKeyd keyd;
+  keyd.start_under(with_little_locked_memory());
+  const std::size_t before = keyd.log().size();
+  EXPECT_FALSE(keyd.start());
+  EXPECT_EQ(keyd.exit_code(), 1);
+  EXPECT_NE(
+      keyd.log().substr(before).find("srp.pool: 64 numbers of 3072 bits need 36 KiB of locked memory, and 12 "
+                                     "KiB are for them; set it to 21 at most, or raise RLIMIT_MEMLOCK"),
+      std::string::npos)
+      << keyd.log();
 }
 
 // ---- the idle and the slow

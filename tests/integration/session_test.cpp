@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <keyclient/keyclient.hpp>
 #include <thread>
 
@@ -421,6 +422,8 @@ TEST_F(Session, OutOfLockedMemoryIsARefusalAndNotTheEndOfKeyd) {
   if (::geteuid() == 0)
     launcher.insert(launcher.begin(), {"/usr/bin/setpriv", "--bounding-set", "-ipc_lock"});
   keyd_.start_under(launcher);
+  std::ofstream(keyd_.config_file(), std::ios::app)
+      << "[srp]\npool = 0\n";  // there is no room for numbers ahead
   ASSERT_TRUE(keyd_.start()) << keyd_.log();
   authenticate();
   std::vector<char> value(65536);
