@@ -77,6 +77,7 @@ Result<UserSecrets> secrets_of(const StoreSealer& sealer, const std::string& use
   UserSecrets secrets;
   if (suite == wire::SUITE_HISTORIC) {
     secrets.sealed_historic_verifier = std::move(*sealed);
+    secrets.historic_verifier_shape = verifier_shape_of(verifier);
   } else {
     secrets.sealed_verifier = std::move(*sealed);
     secrets.verifier_shape = verifier_shape_of(verifier);

@@ -59,6 +59,7 @@ Result<void> add_verifier(const StoreSealer& sealer, const Enrolled& user, ByteV
     into.verifier_shape = verifier_shape_of(verifier);
   } else {
     into.sealed_historic_verifier = std::move(*sealed);
+    into.historic_verifier_shape = verifier_shape_of(verifier);
   }
   return {};
 }

@@ -51,6 +51,7 @@ StoredUser new_user(std::string name, const Enrolled& enrolled, UserSecrets secr
   user.sealed_verifier = std::move(secrets.sealed_verifier);
   user.verifier_shape = std::move(secrets.verifier_shape);
   user.sealed_historic_verifier = std::move(secrets.sealed_historic_verifier);
+  user.historic_verifier_shape = std::move(secrets.historic_verifier_shape);
   return user;
 }
 

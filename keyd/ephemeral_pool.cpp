@@ -27,6 +27,7 @@ void EphemeralPool::draw(AccountId account, const exchange::SrpGroup& group,
     done(std::move(pair));
     return;
   }
+  refill();
   workers_.post(
       account, [group] { return draw_one(group); },
       [done = std::move(done)](Result<exchange::EphemeralPair> pair) mutable { done(std::move(pair)); });
@@ -34,18 +35,29 @@ void EphemeralPool::draw(AccountId account, const exchange::SrpGroup& group,
 
 void EphemeralPool::refill() {
   if (drawing_ || !group_ || pairs_.size() >= size_) return;
-  drawing_ = true;
-  workers_.post(
-      kAhead, [group = *group_] { return draw_one(group); },
-      [this](Result<exchange::EphemeralPair> pair) {
-        drawing_ = false;
-        if (!pair) {
-          log::error(pair.error().message());  // the next exchange that takes one tries again
-          return;
-        }
-        pairs_.push_back(std::move(*pair));
-        refill();
-      });
+  try {
+    workers_.post(
+        kAhead, [group = *group_] { return draw_one(group); },
+        [this](Result<exchange::EphemeralPair> pair) { keep(std::move(pair)); });
+    drawing_ = true;
+  } catch (const std::bad_alloc&) {
+    log::error("no memory to draw numbers ahead");
+  }
+}
+
+void EphemeralPool::keep(Result<exchange::EphemeralPair> pair) {
+  drawing_ = false;
+  if (!pair) {
+    log::error(pair.error().message());
+    return;
+  }
+  try {
+    pairs_.push_back(std::move(*pair));
+  } catch (const std::bad_alloc&) {
+    log::error("no memory to keep a number drawn ahead");
+    return;
+  }
+  refill();
 }
 
 }  // namespace keyd::daemon

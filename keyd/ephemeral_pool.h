@@ -14,8 +14,8 @@ namespace keyd::daemon {
 
 class EphemeralPool {
  public:
-  // The account of what is drawn ahead; nobody has this number.
-  static constexpr AccountId kAhead = 0xfffffffe;
+  // The account of what is drawn ahead: (uid_t)-1, which is nobody's.
+  static constexpr AccountId kAhead = 0xffffffff;
 
   EphemeralPool(WorkerPool& workers, unsigned group_bits, std::size_t size)
       : workers_(workers), group_(exchange::SrpGroup::listed(group_bits)), size_(size) {}
@@ -31,7 +31,9 @@ class EphemeralPool {
   [[nodiscard]] std::size_t ready() const { return pairs_.size(); }
 
  private:
+  // Unless it is full, or one is being drawn. After a failure the next exchange tries again.
   void refill();
+  void keep(Result<exchange::EphemeralPair> pair);
 
   WorkerPool& workers_;
   Result<exchange::SrpGroup> group_;

@@ -262,10 +262,12 @@ void Server::learn_shapes() {
       [this](const Result<UserStore::Shapes>& shapes) {
         if (shapes) {
           stand_ins_.set_shapes(*shapes);
-          stand_in_verifiers_.set_shapes(shapes->verifier);
-        } else {
-          log::error(shapes.error().message());
+          stand_in_verifiers_.set_shapes(*shapes);
+          shapes_unknown_ = false;
+          return;
         }
+        shapes_changed_ = true;  // asked again at the next tick, and told once
+        if (!std::exchange(shapes_unknown_, true)) log::error(shapes.error().message());
       });
 }
 

@@ -151,6 +151,7 @@ class Server {
   StandInHashes stand_ins_;
   StandInVerifiers stand_in_verifiers_;
   bool shapes_changed_ = true;
+  bool shapes_unknown_ = false;  // the store could not tell when it was asked last
   NonceLedger nonces_;
   TryLedger tries_;
   BootTime tries_swept_ = 0;

@@ -17,7 +17,7 @@ namespace {
 constexpr const char* kUserColumns =
     "SELECT users.name, id, state, schemes, allow_historic, created, password_changed, sealed_password,"
     " (SELECT count(*) FROM credentials WHERE user_id = users.id), version,"
-    " modern.sealed, modern.shape, historic.sealed, historic.shape, srp.sealed, srp.shape, srp3.sealed,"
+    " modern.sealed, modern.shape, historic.sealed, historic.shape, srp.sealed, srp.shape, srp3.sealed, srp3.shape,"
     " change_reason, change_serial, change_since, change_failures, carried_octets, carried_records, history_salt FROM users"
     " LEFT JOIN hashes AS modern ON modern.user_id = users.id AND modern.suite = 1"
     " LEFT JOIN hashes AS historic ON historic.user_id = users.id AND historic.suite = 2"
@@ -121,10 +121,11 @@ StoredUser user_from(const SqliteStatement& row) {
   user.sealed_verifier = row.blob(14);
   user.verifier_shape = row.text(15);
   user.sealed_historic_verifier = row.blob(16);
-  user.due = due_from_row(row, 17);
-  user.carried_octets = count_from_row(row.number(21));
-  user.carried_records = count_from_row(row.number(22));
-  user.history_salt = row.blob(23);
+  user.historic_verifier_shape = row.text(17);
+  user.due = due_from_row(row, 18);
+  user.carried_octets = count_from_row(row.number(22));
+  user.carried_records = count_from_row(row.number(23));
+  user.history_salt = row.blob(24);
   return user;
 }
 
@@ -193,7 +194,8 @@ Result<void> SqliteUserStore::add(const StoredUser& user) {
                                  .sealed_historic_verifier = user.sealed_historic_verifier,
                                  .crypt_shape = user.crypt_shape,
                                  .md5_shape = user.md5_shape,
-                                 .verifier_shape = user.verifier_shape});
+                                 .verifier_shape = user.verifier_shape,
+                                 .historic_verifier_shape = user.historic_verifier_shape});
   });
 }
 
@@ -223,10 +225,11 @@ Result<void> SqliteUserStore::put_derived(const std::string& user_id, const User
     const Bytes& sealed;
     std::string_view shape;
   };
-  const Row kRows[] = {{"hashes", wire::SUITE_MODERN, secrets.sealed_crypt, secrets.crypt_shape},
-                       {"hashes", wire::SUITE_HISTORIC, secrets.sealed_md5, secrets.md5_shape},
-                       {"verifiers", wire::SUITE_MODERN, secrets.sealed_verifier, secrets.verifier_shape},
-                       {"verifiers", wire::SUITE_HISTORIC, secrets.sealed_historic_verifier, {}}};
+  const Row kRows[] = {
+      {"hashes", wire::SUITE_MODERN, secrets.sealed_crypt, secrets.crypt_shape},
+      {"hashes", wire::SUITE_HISTORIC, secrets.sealed_md5, secrets.md5_shape},
+      {"verifiers", wire::SUITE_MODERN, secrets.sealed_verifier, secrets.verifier_shape},
+      {"verifiers", wire::SUITE_HISTORIC, secrets.sealed_historic_verifier, secrets.historic_verifier_shape}};
   for (const Row& row : kRows) {
     const std::string sql = row.sealed.empty()
                                 ? fmt::format("DELETE FROM {} WHERE user_id = ? AND suite = ?", row.table)
@@ -270,9 +273,7 @@ Result<void> SqliteUserStore::replace_hash(const std::string& user_id, std::uint
 Result<std::vector<ShapeCount>> SqliteUserStore::shapes_in(const char* table, wire::Suite suite) {
   SqliteStatement select(
       db_.get(),
-      fmt::format(
-          "SELECT shape, count(*) FROM {} WHERE suite = ? AND shape != '' GROUP BY shape ORDER BY shape",
-          table)
+      fmt::format("SELECT shape, count(*) FROM {} WHERE suite = ? GROUP BY shape ORDER BY shape", table)
           .c_str());
   select.bind(std::int64_t{suite});
   std::vector<ShapeCount> shapes;
@@ -284,12 +285,18 @@ Result<std::vector<ShapeCount>> SqliteUserStore::shapes_in(const char* table, wi
   }
 }
 
+namespace {
+bool is_shapeless(const ShapeCount& each) { return each.shape.empty(); }
+}  // namespace
+
 Result<UserStore::Shapes> SqliteUserStore::shapes() {
   auto crypt = shapes_in("hashes", wire::SUITE_MODERN), md5 = shapes_in("hashes", wire::SUITE_HISTORIC),
-       verifier = shapes_in("verifiers", wire::SUITE_MODERN);
-  for (const auto* each : {&crypt, &md5, &verifier})
+       verifier = shapes_in("verifiers", wire::SUITE_MODERN),
+       historic_verifier = shapes_in("verifiers", wire::SUITE_HISTORIC);
+  for (const auto* each : {&crypt, &md5, &verifier, &historic_verifier})
     if (!*each) return std::unexpected(each->error());
-  return Shapes{std::move(*crypt), std::move(*md5), std::move(*verifier)};
+  for (auto* const hashes : {&crypt, &md5}) std::erase_if(**hashes, &is_shapeless);
+  return Shapes{std::move(*crypt), std::move(*md5), std::move(*verifier), std::move(*historic_verifier)};
 }
 
 Result<void> SqliteUserStore::set_state(const std::string& name, UserState state) {

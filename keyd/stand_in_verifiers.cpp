@@ -10,11 +10,9 @@ namespace keyd::daemon {
 namespace {
 
 constexpr std::size_t kSaltSize = 16;  // octets of a new verifier's, as enrolment.cpp makes them
-constexpr std::size_t kExponent = 32;  // octets
 
-bool is_usual(const VerifierShape& shape, const VerifierShape& usual) {
-  return shape.bits == usual.bits && shape.derivation == usual.derivation &&
-         shape.salt_size == usual.salt_size;
+bool are_alike(const VerifierShape& one, const VerifierShape& other) {
+  return one.bits == other.bits && one.derivation == other.derivation && one.salt_size == other.salt_size;
 }
 
 // An imported verifier serves both suites, with one salt: who has such a one in the modern suite has the same in the
@@ -23,65 +21,82 @@ bool is_imported(const exchange::XDerivation& derivation) {
   return derivation.kind == exchange::DerivationKind::kSha1;
 }
 
+// The shapes of the historic suite without those of imported users, whose names have them from the modern one.
+std::vector<ShapeCount> without_imported(std::vector<ShapeCount> historic,
+                                         const std::vector<ShapeCount>& modern) {
+  for (ShapeCount& each : historic) {
+    const auto same = std::ranges::find(modern, each.shape, &ShapeCount::shape);
+    if (same != modern.end()) each.users -= std::min(each.users, same->users);
+  }
+  return historic;
+}
+
 }  // namespace
 
 Result<void> StandInVerifiers::prepare(unsigned group_bits) {
+  const auto group = exchange::SrpGroup::listed(group_bits);
+  if (!group) return std::unexpected(group.error());
   sealer_.derive("srp stand-in salts", salts_.reveal());
-  usual_ = {group_bits, exchange::kDefaultDerivation, kSaltSize};
-  usual_historic_ = {group_bits, {}, kSaltSize};
+  nobodys_ = secret::SecretBuffer(exchange::kLargestGroupOctets);
+  if (!crypto::fill_random_private(nobodys_.reveal())) return fail(Code::kBroken, "no random numbers");
+  modern_ = {{group_bits, exchange::kDefaultDerivation, kSaltSize}};
+  historic_ = {{group_bits, {}, kSaltSize}};
   sealed_.id = std::string(16, '\0');
   for (const wire::Suite suite : {wire::SUITE_MODERN, wire::SUITE_HISTORIC}) {
-    auto group = exchange::SrpGroup::listed(group_bits);
-    if (!group) return std::unexpected(group.error());
-    auto v = nobodys_v(*group);
-    if (!v) return std::unexpected(v.error());
-    const auto& derivation = (suite == wire::SUITE_MODERN ? usual_ : usual_historic_).derivation;
-    auto sealed = seal_verifier(sealer_, sealed_.id, suite,
-                                {std::move(*group), Bytes(kSaltSize), derivation, std::move(*v)});
+    const bool modern = suite == wire::SUITE_MODERN;
+    const auto& derivation = (modern ? modern_ : historic_).usual.derivation;
+    auto sealed =
+        seal_verifier(sealer_, sealed_.id, suite, {*group, Bytes(kSaltSize), derivation, nobodys_v(*group)});
     if (!sealed) return std::unexpected(sealed.error());
-    (suite == wire::SUITE_MODERN ? sealed_.sealed_verifier : sealed_.sealed_historic_verifier) =
-        std::move(*sealed);
+    (modern ? sealed_.sealed_verifier : sealed_.sealed_historic_verifier) = std::move(*sealed);
   }
   return {};
 }
 
-void StandInVerifiers::set_shapes(std::vector<ShapeCount> shapes) {
-  shapes_.clear();
-  users_ = 0;
-  std::ranges::sort(shapes, {}, &ShapeCount::shape);
-  std::uint64_t usual = 0;
-  for (const ShapeCount& each : shapes) {
+void StandInVerifiers::Row::set(std::vector<ShapeCount> counts) {
+  shapes.clear();
+  users = 0;
+  std::ranges::sort(counts, {}, &ShapeCount::shape);
+  std::uint64_t usual_ones = 0;
+  for (const ShapeCount& each : counts) {
+    users += each.users;
     const auto shape = verifier_shape(each.shape);
-    if (!shape) continue;
-    users_ += each.users;
-    if (is_usual(*shape, usual_)) {
-      usual = each.users;
+    if (!shape || are_alike(*shape, usual)) {
+      usual_ones += each.users;
     } else {
-      shapes_.emplace_back(*shape, each.users);
+      shapes.emplace_back(*shape, each.users);
     }
   }
-  shapes_.emplace_back(usual_, usual);
+  shapes.emplace_back(usual, usual_ones);
 }
 
-VerifierShape StandInVerifiers::shape_for(const std::string& name) const {
+const VerifierShape& StandInVerifiers::Row::at(std::uint32_t place) const {
+  std::uint64_t left = place * users >> 32;
+  for (const auto& [shape, having] : shapes) {
+    if (left < having) return shape;
+    left -= having;
+  }
+  return usual;
+}
+
+void StandInVerifiers::set_shapes(const UserStore::Shapes& shapes) {
+  modern_.set(shapes.verifier);
+  historic_.set(without_imported(shapes.historic_verifier, shapes.verifier));
+}
+
+const VerifierShape& StandInVerifiers::shape_for(const std::string& name, wire::Suite suite) const {
   std::array<std::uint8_t, 4> place{};
-  pseudorandom(salts_.reveal(), "place", name, place);
-  std::uint64_t left = read_be32(place) * users_ >> 32;
-  for (const auto& [shape, users] : shapes_) {
-    if (left < users) return shape;
-    left -= users;
-  }
-  return usual_;
+  pseudorandom(salts_.reveal(), suite == wire::SUITE_MODERN ? "place" : "place3", name, place);
+  return (suite == wire::SUITE_MODERN ? modern_ : historic_).at(read_be32(place));
 }
 
-Result<secret::SecretBuffer> StandInVerifiers::nobodys_v(const exchange::SrpGroup& group) {
-  auto known = v_.find(group.bits());
-  if (known == v_.end()) {
-    secret::SecretBuffer x(kExponent);
-    if (!crypto::fill_random_private(x.reveal())) return fail(Code::kBroken, "no random numbers");
-    known = v_.emplace(group.bits(), exchange::verifier_of(group, x.reveal())).first;
-  }
-  return secret::SecretBuffer::copy_of(known->second.reveal());
+// Any number below N is g to some power that nobody knows, or nobody's at all; B = k·v + g^b shows none of it. So it takes
+// no exponentiation, which the first who asked in a group would have had to wait for.
+secret::SecretBuffer StandInVerifiers::nobodys_v(const exchange::SrpGroup& group) const {
+  auto v =
+      secret::SecretBuffer::copy_of(nobodys_.reveal().first(std::max<std::size_t>(group.octets(), 2) - 1));
+  v.reveal().front() |= 2;
+  return v;
 }
 
 Result<exchange::SrpVerifier> StandInVerifiers::verifier_of(const StoredUser* user, const std::string& name,
@@ -95,9 +110,9 @@ Result<exchange::SrpVerifier> StandInVerifiers::verifier_of(const StoredUser* us
   if (!real) return real;
   if (has_one && !obstacle) return real;
   if (!has_one && !(has_modern && is_imported(real->derivation))) {
-    const VerifierShape seen = has_modern ? usual_ : shape_for(name);
+    const VerifierShape& seen = has_modern ? modern_.usual : shape_for(name, wire::SUITE_MODERN);
     const bool imported = is_imported(seen.derivation);
-    const VerifierShape& shape = modern || imported ? seen : usual_historic_;
+    const VerifierShape& shape = modern || imported ? seen : shape_for(name, wire::SUITE_HISTORIC);
     auto group = exchange::SrpGroup::listed(shape.bits);
     if (!group) return std::unexpected(group.error());
     real->group = std::move(*group);
@@ -105,9 +120,7 @@ Result<exchange::SrpVerifier> StandInVerifiers::verifier_of(const StoredUser* us
     real->salt.resize(shape.salt_size);
     pseudorandom(salts_.reveal(), modern || imported ? "srp" : "srp3", name, real->salt);
   }
-  auto v = nobodys_v(real->group);
-  if (!v) return std::unexpected(v.error());
-  real->v = std::move(*v);
+  real->v = nobodys_v(real->group);
   return real;
 }
 

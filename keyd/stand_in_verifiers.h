@@ -2,7 +2,6 @@
 // a user might have, the same over failures and restarts, and a verifier of no password. stand_in_hashes.h has the idea.
 #pragma once
 
-#include <map>
 #include <string>
 #include <vector>
 
@@ -17,7 +16,9 @@ class StandInVerifiers {
 
   // To be called once. kBroken: no random numbers. kInvalid: no such group.
   [[nodiscard]] Result<void> prepare(unsigned group_bits);
-  void set_shapes(std::vector<ShapeCount> shapes);
+  // Of both suites. A verifier without a known shape is one of the usual shape here: of another group than RFC 5054's, which
+  // no name can be said to have, or of the historic suite and from before its shape was kept.
+  void set_shapes(const UserStore::Shapes& shapes);
 
   // The stored verifier of `user`; a stand-in where `obstacle` is set, or there is no user. kBroken: it cannot be opened.
   [[nodiscard]] Result<exchange::SrpVerifier> verifier_of(const StoredUser* user, const std::string& name,
@@ -26,18 +27,23 @@ class StandInVerifiers {
  private:
   struct KeyTag;
   using Key = secret::Secret<32, KeyTag>;
-  // As users of the modern suite have them.
-  [[nodiscard]] VerifierShape shape_for(const std::string& name) const;
+  // The shapes that users have in one suite: a row in which each name has its place.
+  struct Row {
+    VerifierShape usual;
+    std::vector<std::pair<VerifierShape, std::uint64_t>> shapes = {};  // the rare ones first
+    std::uint64_t users = 0;
+    void set(std::vector<ShapeCount> counts);
+    [[nodiscard]] const VerifierShape& at(std::uint32_t place) const;
+  };
+  [[nodiscard]] const VerifierShape& shape_for(const std::string& name, wire::Suite suite) const;
   // v of nobody, in this group; any number of names have the same, for nobody ever sees it.
-  [[nodiscard]] Result<secret::SecretBuffer> nobodys_v(const exchange::SrpGroup& group);
+  [[nodiscard]] secret::SecretBuffer nobodys_v(const exchange::SrpGroup& group) const;
 
   const StoreSealer& sealer_;
   Key salts_;
-  VerifierShape usual_, usual_historic_;
-  std::vector<std::pair<VerifierShape, std::uint64_t>> shapes_;  // the rare ones first
-  std::uint64_t users_ = 0;
-  std::map<std::size_t, secret::SecretBuffer> v_;  // by the bits of the group
-  StoredUser sealed_;                              // to be unsealed where there is nothing else to unseal
+  Row modern_, historic_;
+  secret::SecretBuffer nobodys_;  // random octets, as many as the largest group's
+  StoredUser sealed_;             // to be unsealed where there is nothing else to unseal
 };
 
 }  // namespace keyd::daemon

@@ -167,6 +167,15 @@ class Cutter {
   bool whole_ = true;
 };
 
+// RFC 5054's is ready to compute with; another has to be made so, each time.
+Result<exchange::SrpGroup> group_from(ByteView modulus, ByteView generator) {
+  auto listed = exchange::SrpGroup::listed(static_cast<unsigned>(modulus.size() * 8));
+  if (listed && std::ranges::equal(listed->modulus_octets(), modulus) &&
+      std::ranges::equal(listed->generator_octets(), generator))
+    return listed;
+  return exchange::SrpGroup::of(modulus, generator);
+}
+
 Result<exchange::SrpVerifier> verifier_from(ByteView octets, wire::Suite suite) {
   Cutter cut(octets);
   if (cut.number(1) != kVerifierForm || cut.number(1) != static_cast<std::size_t>(suite))
@@ -177,7 +186,7 @@ Result<exchange::SrpVerifier> verifier_from(ByteView octets, wire::Suite suite) 
   const ByteView generator = cut.take(cut.number(2));
   const ByteView v = cut.rest();
   if (!cut.whole() || !derivation || salt.empty()) return no_verifier();
-  auto group = exchange::SrpGroup::of(modulus, generator);
+  auto group = group_from(modulus, generator);
   if (!group || !exchange::check_verifier(*group, v)) return no_verifier();
   return exchange::SrpVerifier{std::move(*group), Bytes(salt.begin(), salt.end()), *derivation,
                                secret::SecretBuffer::copy_of(v)};

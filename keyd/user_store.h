@@ -67,6 +67,7 @@ struct StoredUser {
   Bytes sealed_verifier;           // for `srp`; empty: none
   std::string verifier_shape;      // verifier_shape_of() it
   Bytes sealed_historic_verifier;  // for its historic suite: x by SHA-1; empty: none
+  std::string historic_verifier_shape;
   DueChange due;
   std::uint64_t carried_octets = 0, carried_records = 0;  // in sessions under this password
   Bytes history_salt;  // kHistorySaltSize octets: of the hashes of all recent passwords of the user
@@ -78,7 +79,7 @@ inline constexpr std::size_t kHistorySaltSize = 16, kHistoryHashSize = 32;  // o
 struct UserSecrets {
   Bytes sealed_password = {}, sealed_crypt = {}, sealed_md5 = {};
   Bytes sealed_verifier = {}, sealed_historic_verifier = {};
-  std::string crypt_shape = {}, md5_shape = {}, verifier_shape = {};
+  std::string crypt_shape = {}, md5_shape = {}, verifier_shape = {}, historic_verifier_shape = {};
 };
 // `schemes` with those schemes of `secrets` in place of the ones that secrets of this kind are for.
 [[nodiscard]] SchemeSet schemes_of(const UserSecrets& secrets, SchemeSet schemes);
@@ -189,9 +190,10 @@ class UserStore {
   [[nodiscard]] virtual Result<void> replace_hash(const std::string& user_id, std::uint64_t version,
                                                   wire::Suite suite, const Bytes& sealed,
                                                   const std::string& shape) = 0;
-  // How many users have a secret of each shape.
+  // How many users have a secret of each shape. Of verifiers also those without one: of a group that is not RFC 5054's, or
+  // of the historic suite and from before their shapes were kept.
   struct Shapes {
-    std::vector<ShapeCount> crypt = {}, md5 = {}, verifier = {};
+    std::vector<ShapeCount> crypt = {}, md5 = {}, verifier = {}, historic_verifier = {};
   };
   [[nodiscard]] virtual Result<Shapes> shapes() = 0;
   // Who is made active begins anew with a change that is due: none of its requests has failed.

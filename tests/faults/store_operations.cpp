@@ -68,6 +68,7 @@ void give_verifiers(UserSecrets& secrets, const StoreSealer& sealer, const std::
   secrets.sealed_verifier = *seal_verifier(sealer, id, wire::SUITE_MODERN, verifier(v));
   secrets.verifier_shape = verifier_shape_of(verifier(v));
   secrets.sealed_historic_verifier = *seal_verifier(sealer, id, wire::SUITE_HISTORIC, verifier(v));
+  secrets.historic_verifier_shape = secrets.verifier_shape;
 }
 
 Result<void> renew_hash(UserStore& users, const StoreSealer& sealer, const exchange::PasswordHash& hash) {
@@ -319,7 +320,9 @@ std::string content_of_store(UserStore& users, const StoreSealer& sealer) {
       const auto verifier = unseal_verifier(sealer, user, suite);
       if (!verifier && verifier.error().code == Code::kNotFound) continue;
       if (!verifier) return error(verifier.error());
-      out.append(user.verifier_shape).append(to_hex(verifier->v.reveal().first(8))).append(":");
+      out.append(suite == wire::SUITE_MODERN ? user.verifier_shape : user.historic_verifier_shape)
+          .append(to_hex(verifier->v.reveal().first(8)))
+          .append(":");
     }
     out += std::string(daemon::name_of(user.state)) + ":" + std::to_string(user.schemes) + user.crypt_shape +
            "v" + std::to_string(user.version);

@@ -203,7 +203,8 @@ void write_and_read(Script script) {
   if (shapes) {
     for (const daemon::ShapeCount& each : shapes->crypt) shaped += each.users;
     for (const daemon::ShapeCount& each : shapes->md5) (void)daemon::salt_size_of(each.shape);
-    for (const daemon::ShapeCount& each : shapes->verifier) (void)daemon::verifier_shape(each.shape);
+    for (const auto* verifiers : {&shapes->verifier, &shapes->historic_verifier})
+      for (const daemon::ShapeCount& each : *verifiers) (void)daemon::verifier_shape(each.shape);
   }
   must(shaped <= 2);
   const auto sealed = store.credential(id, credential);

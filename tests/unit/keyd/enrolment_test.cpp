@@ -50,6 +50,7 @@ TEST_F(Enrolment, GivesTheSecretsOfExactlyTheSchemesAskedFor) {
       EXPECT_EQ(!secrets->sealed_verifier.empty(), (schemes & kSrp) != 0);
       EXPECT_EQ(!secrets->verifier_shape.empty(), (schemes & kSrp) != 0);
       EXPECT_EQ(!secrets->sealed_historic_verifier.empty(), (schemes & kSrp) != 0 && historic);
+      EXPECT_EQ(!secrets->historic_verifier_shape.empty(), (schemes & kSrp) != 0 && historic);
       EXPECT_EQ(schemes_of(*secrets, 0), schemes);
       EXPECT_EQ(schemes_of(*secrets, ~SchemeSet{0}), ~(kChallenge | kKryptoknight | kSrp) | schemes)
           << "others stay";

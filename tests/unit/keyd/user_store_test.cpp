@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "keyd/sqlite_user_store.h"
 
@@ -256,6 +257,41 @@ TEST_F(UserHashes, AreCountedByTheirShape) {
   EXPECT_EQ(shapes->crypt[0].users, 3u);
   EXPECT_EQ(shapes->crypt[1].shape, "$y$j9T$ 22 $");
   EXPECT_EQ(shapes->crypt[1].users, 1u);
+}
+
+TEST_F(UserHashes, VerifiersAreCountedByTheirShapeInEachSuite) {
+  const auto verifier = [](unsigned bits) {
+    return exchange::SrpVerifier{
+        *exchange::SrpGroup::listed(bits), Bytes(16, 's'), {}, secret::SecretBuffer::copy_of(Bytes(20, 'v'))};
+  };
+  const auto add = [&](const std::string& name, unsigned bits, const std::string& historic_shape) {
+    StoredUser made;
+    made.id = std::string(16, name[0]);
+    made.name = name;
+    made.schemes = scheme_bit(table::Scheme::kSrp);
+    made.sealed_verifier = *seal_verifier(sealer(), made.id, wire::SUITE_MODERN, verifier(bits));
+    made.verifier_shape = verifier_shape_of(verifier(bits));
+    made.sealed_historic_verifier = *seal_verifier(sealer(), made.id, wire::SUITE_HISTORIC, verifier(bits));
+    made.historic_verifier_shape = historic_shape;
+    ASSERT_TRUE(users().add(made));
+    EXPECT_EQ(found(name).historic_verifier_shape, historic_shape);
+  };
+  const std::string large = verifier_shape_of(verifier(3072)), small = verifier_shape_of(verifier(2048));
+  add("a", 3072, large);
+  add("b", 3072, large);
+  add("c", 2048, small);
+  add("d", 2048, {});  // from before they were kept
+  const auto shapes = users().shapes();
+  ASSERT_TRUE(shapes);
+  const auto counts = [](const std::vector<ShapeCount>& each) {
+    std::map<std::string, std::uint64_t> out;
+    for (const ShapeCount& count : each) out[count.shape] = count.users;
+    return out;
+  };
+  EXPECT_EQ(counts(shapes->verifier), (std::map<std::string, std::uint64_t>{{large, 2}, {small, 2}}));
+  EXPECT_EQ(counts(shapes->historic_verifier),
+            (std::map<std::string, std::uint64_t>{{large, 2}, {small, 1}, {"", 1}}));
+  EXPECT_TRUE(shapes->crypt.empty() && shapes->md5.empty());
 }
 
 TEST_F(UserHashes, LeaveNoTraceInTheFilesWhenTheyAreReplaced) {
