@@ -198,7 +198,7 @@ KeyTable known_keys(Config& c) {
       {"srp",
        {{"group", at_start(group(c.srp_group))},
         {"pool", at_start(number(c.srp_pool, 0, 4096))},
-        {"vendor_id", at_start(number(c.srp_vendor_id, 0, 0xffffff))}}},
+        {"vendor_id", at_start(number(c.srp_vendor_id, 1, exchange::kLargestVendor))}}},
       {"password",
        {{"max_age", live(seconds(c.change_policy.age, 0, 36500 * kDay))},
         {"max_octets", live(large_number(c.change_policy.octets))},

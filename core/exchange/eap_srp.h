@@ -31,6 +31,7 @@
 
 namespace keyd::exchange {
 
+inline constexpr std::uint32_t kLargestVendor = 0xffffff;
 inline constexpr std::uint32_t kExampleVendor = 32473;  // IANA: for documentation and examples
 
 enum class SrpSubtype : std::uint8_t {

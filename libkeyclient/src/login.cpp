@@ -74,6 +74,9 @@ Outcome<Choice> srp_choice(const keyclient_login& login, wire::Suite suite) {
       return failed(KEYCLIENT_INVALID, "the order of interleaving is of the historic suite");
     choice.start.set_interleave(wire::SRP_INTERLEAVE_STANFORD);
   }
+  if (login.srp_vendor_id > exchange::kLargestVendor)
+    return failed(KEYCLIENT_INVALID, "a vendor id of EAP is below 2^24");
+  if (login.srp_vendor_id != 0) choice.vendor_id = login.srp_vendor_id;
   choice.start.set_can_change_password(login.can_change_password != 0);
   choice.derivations.sha1 = choice.derivations.sha256 = login.accept_fast_derivations != 0;
   return choice;

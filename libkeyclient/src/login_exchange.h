@@ -31,6 +31,7 @@ struct KryptoknightChoice {
 struct SrpChoice {
   wire::SrpStart start;
   exchange::DerivationPolicy derivations;
+  std::uint32_t vendor_id = exchange::kExampleVendor;
   void set_server_name(const std::string& name) { start.set_server_name(name); }
   void set_renews(const std::string& id) { start.set_renews(id); }
 };

@@ -88,6 +88,51 @@ TEST_F(Srp, MarksTheProcessPendingThenCompleteAndForgetsItWhenItIsKilled) {
   EXPECT_TRUE(keyd_.wait_for_state(whole.pid(), "", 1.0));
 }
 
+// Its number in the EAP packets is a setting that both ends have to have.
+TEST(SrpVendor, AKeydWithAnotherNumberServesWhoWasToldItAndNobodyElse) {
+  constexpr std::uint32_t kVendor = 0xabcdef;
+  PrivateKeyd keyd("[srp]\nvendor_id = 11259375\n" + std::string(kUnlimitedTries));
+  ASSERT_TRUE(keyd.start()) << keyd.log();
+  keyd.enrol("alice", "right", {"--scheme", "srp"});
+  const auto keyrun = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> command{program("keyrun"), "--runtime-dir", keyd.runtime_dir(),
+                                     "--scheme",        "srp",           "--user",
+                                     "alice",           "--password-fd", "0"};
+    command.insert(command.end(), more.begin(), more.end());
+    command.insert(command.end(), {"--", "/bin/true"});
+    return testing::run(command, "right\n").exit_code;
+  };
+  EXPECT_EQ(keyrun({"--vendor-id", std::to_string(kVendor)}), 0);
+  EXPECT_NE(keyrun({}), 0);
+  EXPECT_NE(keyrun({"--vendor-id", "1"}), 0);
+  EXPECT_EQ(keyrun({"--vendor-id", "16777216"}), 2);
+
+  const auto changed = testing::run(
+      {program("keypasswd"), "--runtime-dir", keyd.runtime_dir(), "--user", "alice", "--vendor-id",
+       std::to_string(kVendor), "--old-password-fd", "0", "--new-password-fd", "0"},
+      "right\ntwelve-6-otters\n");
+  EXPECT_EQ(changed.exit_code, 0) << changed.err;
+
+  keyclient_options options{};
+  options.size = sizeof options;
+  const std::string directory = keyd.runtime_dir();
+  options.runtime_dir = directory.c_str();
+  keyclient_t* client = nullptr;
+  ASSERT_EQ(keyclient_open(&options, &client), KEYCLIENT_OK);
+  const std::string password = "twelve-6-otters";
+  keyclient_login login{};
+  login.size = sizeof login;
+  login.user = "alice";
+  login.scheme = "srp";
+  login.password = password.data();
+  login.password_size = password.size();
+  login.srp_vendor_id = 0x1000000;
+  EXPECT_EQ(keyclient_authenticate(client, &login), KEYCLIENT_INVALID);
+  login.srp_vendor_id = kVendor;
+  EXPECT_EQ(keyclient_authenticate(client, &login), KEYCLIENT_OK) << keyclient_error();
+  keyclient_close(client);
+}
+
 TEST_F(Srp, ServesTheLibraryAndKeyrun) {
   const auto run = testing::run(
       {program("keyrun"), "--runtime-dir", keyd_.runtime_dir(), "--scheme", "srp", "--user", "alice",

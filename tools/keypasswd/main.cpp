@@ -19,6 +19,7 @@ using namespace keyd;
 struct Options {
   std::string runtime_dir, user, suite = "modern", interleave;
   bool accept_fast_derivations = false;
+  std::uint32_t vendor_id = 0;
   console::ChangeDialogue::Sources sources;
 };
 
@@ -57,6 +58,9 @@ void parse(int argc, char** argv, Options& options) {
   console::is_one_of(
       app.add_option("--interleave", options.interleave, "of the historic suite (default: rfc2945)"),
       {"rfc2945", "stanford"});
+  app.add_option("--vendor-id", options.vendor_id, "keyd's srp.vendor_id, where that is set (default: 32473)")
+      ->check(CLI::Range(1, 0xffffff))
+      ->option_text("N");
   app.footer(
       "Examples:\n"
       "  keypasswd\n"
@@ -83,6 +87,7 @@ keyclient_status log_in(keyclient_t* client, const Options& options, console::Ch
   login.suite = options.suite.c_str();
   login.interleave = options.interleave.empty() ? nullptr : options.interleave.c_str();
   login.accept_fast_derivations = options.accept_fast_derivations ? 1 : 0;
+  login.srp_vendor_id = options.vendor_id;
   login.can_change_password = 1;
   login.password_callback = console::ChangeDialogue::give_password;
   login.password_context = &dialogue;

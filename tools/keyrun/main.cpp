@@ -23,6 +23,7 @@ struct Options {
   std::uint32_t nonce_bits = 0, key_count = 0;
   bool per_command = false, accept_weak_hashes = false, accept_fast_derivations = false;
   std::string interleave;
+  std::uint32_t vendor_id = 0;
   int password_fd = -1;
   bool no_change_password = false;
   std::vector<std::string> credentials, command;
@@ -92,6 +93,10 @@ void parse(int argc, char** argv, Options& options) {
   console::is_one_of(
       app.add_option("--interleave", options.interleave, "srp, of the historic suite (default: rfc2945)"),
       {"rfc2945", "stanford"});
+  app.add_option("--vendor-id", options.vendor_id,
+                 "srp: keyd's srp.vendor_id, where that is set (default: 32473)")
+      ->check(CLI::Range(1, 0xffffff))
+      ->option_text("N");
   app.add_option("--transform", options.transform,
                  "challenge, of the historic suite: hmac-md5, md5, keyed-md5-rfc1828\n(default: hmac-md5)")
       ->option_text("NAME");
@@ -129,6 +134,7 @@ keyclient_status authenticate(keyclient_t* client, const Options& options,
   login.accept_weak_hashes = options.accept_weak_hashes ? 1 : 0;
   login.accept_fast_derivations = options.accept_fast_derivations ? 1 : 0;
   login.interleave = options.interleave.empty() ? nullptr : options.interleave.c_str();
+  login.srp_vendor_id = options.vendor_id;
   login.can_change_password = options.can_change_password() ? 1 : 0;
   login.password_callback = console::ChangeDialogue::give_password;
   login.password_context = &dialogue;

@@ -117,6 +117,9 @@ typedef struct keyclient_login {
   /* srp: not 0 when this program can ask its user for a new password, by keyclient_change_password(). Then keyd asks
    * this session when the password is to be changed. */
   int can_change_password;
+  /* srp, modern: the IANA enterprise number in the EAP packets, the same as keyd's srp.vendor_id; below 2^24.
+   * 0: 32473, keyd's default. */
+  uint32_t srp_vendor_id;
 } keyclient_login;
 
 /* Runs the exchange. On a handle that has a session it renews it: the old one stands until the new one is
