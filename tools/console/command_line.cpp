@@ -43,7 +43,8 @@ std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
   const auto unknown = app.remaining(true);
   if (error.get_name() == "RequiredError" && !unknown.empty())
     return "there is no \"" + escape(unknown.front()) + "\"";
-  if (error.get_name() == "ExtrasError" && !unknown.empty())
+  // By its code: CLI11 gives this one the program's name.
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError) && !unknown.empty())
     return "\"" + escape(unknown.front()) + "\" is not expected there";
   if (error.get_name() == "RequiredError" && std::string_view(error.what()).starts_with("A subcommand")) {
     const CLI::App* innermost = &app;
