@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include <thread>
 
 #include "tests/bench/keyd_under_load.h"
+#include "tests/bench/srp_renewer.h"
 #include "tests/support/descriptors.h"
 #include "tests/support/eventually.h"
 #include "tests/support/forked.h"
@@ -86,11 +88,12 @@ class Crowd {
 };
 
 // Times of kOther's visits.
-std::vector<double> visits(const testing::PrivateKeyd& keyd, int count = kVisits) {
+std::vector<double> visits(const testing::PrivateKeyd& keyd, int count = kVisits,
+                           std::chrono::microseconds pause = std::chrono::microseconds(0)) {
   return as_uid(kOther, [&] {
     ExchangeClient client(keyd.runtime_dir());
     for (int i = 0; i < 20; ++i) client.visit();  // warm
-    return times_of(count, [&] { return client.visit(); });
+    return times_of(count, [&] { return client.visit(); }, pause);
   });
 }
 
@@ -137,15 +140,55 @@ void OtherClientBeside(benchmark::State& state) {
   }
 }
 
-// Of 16 users who log in by kryptoknight without a pause, at the cost that keyd has by default. What their own
-// processes hash they hash on another processor: here it is about keyd's share of the work.
-void OtherClientBesideLogins(benchmark::State& state) {
+// Gives what logs a user in once more, each time it is called. False: it failed.
+using MakeLogin = std::function<bool()> (*)(const std::string& runtime_dir, const std::string& user);
+
+std::function<bool()> kryptoknight_login(const std::string& runtime_dir, const std::string& user) {
+  return [runtime_dir, choice = testing::RawClient::knight_choice(user)] {
+    testing::RawClient raw(runtime_dir);
+    return raw.begin_knight(choice) && raw.prove_knight(kPassword);
+  };
+}
+std::function<bool()> srp_login(const std::string& runtime_dir, const std::string& user) {
+  return [client = std::make_shared<SrpRenewer>(runtime_dir, user, kPassword)] { return client->log_in(); };
+}
+
+// How often another client comes.
+struct Visits {
+  int count;
+  std::chrono::microseconds pause;
+};
+// Without a pause it keeps the core busy, and keyd's worker threads (nice 19) get next to nothing; with one they get the
+// rest of it, and each visit finds them at work.
+constexpr Visits kBusy{kVisitsBesideLogins, std::chrono::microseconds(0)};
+constexpr Visits kNowAndThen{4000, std::chrono::microseconds(1000)};
+
+// What the scheduler makes of a core where somebody else always has work of nice 19, whatever that is.
+std::vector<double> visits_beside_a_loop(const testing::PrivateKeyd& keyd, const Visits& other) {
+  testing::Forked loop([](testing::Forked::Child& child) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    child.say(::setpriority(PRIO_PROCESS, 0, 19) == 0 ? "runs" : "fails");
+    for (std::atomic<bool> on = true; on;) {
+    }
+    return 0;
+  });
+  (void)loop.hear();
+  auto times = visits(keyd, other.count, other.pause);
+  loop.kill();
+  return times;
+}
+
+// Of 16 users who log in by `scheme` without a pause, at the cost that keyd has by default. What their own processes
+// compute they compute on another processor: here it is about keyd's share of the work.
+void OtherClientBesideLogins(benchmark::State& state, const char* scheme, MakeLogin make_login,
+                             Visits other) {
   constexpr int kLogins = 16;
   for (auto _ : state) {
     const auto keyd = started_keyd();
     for (int i = 0; i < kLogins; ++i)
-      keyd->enrol("user" + std::to_string(i), kPassword, {"--scheme", "kryptoknight"});
-    report_visits(state, "unloaded_", visits(*keyd, kVisitsBesideLogins));
+      keyd->enrol("user" + std::to_string(i), kPassword, {"--scheme", scheme});
+    report_visits(state, "unloaded_", visits(*keyd, other.count, other.pause));
+    if (other.pause.count() > 0) report_visits(state, "loop_", visits_beside_a_loop(*keyd, other));
     std::atomic<int>* const done = static_cast<std::atomic<int>*>(
         ::mmap(nullptr, sizeof(std::atomic<int>), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
     std::vector<std::unique_ptr<testing::Forked>> logins;
@@ -155,10 +198,8 @@ void OtherClientBesideLogins(benchmark::State& state) {
         CPU_ZERO(&last);
         CPU_SET(std::thread::hardware_concurrency() - 1, &last);
         ::sched_setaffinity(0, sizeof last, &last);
-        const auto choice = testing::RawClient::knight_choice("user" + std::to_string(i));
-        for (bool first = true;; first = false) {
-          testing::RawClient raw(keyd->runtime_dir());
-          if (!raw.begin_knight(choice) || !raw.prove_knight(kPassword)) break;
+        const auto log_in = make_login(keyd->runtime_dir(), "user" + std::to_string(i));
+        for (bool first = true; log_in(); first = false) {
           ++*done;
           if (first) child.say("in");
         }
@@ -172,7 +213,7 @@ void OtherClientBesideLogins(benchmark::State& state) {
     const int before = *done;
     const double cpu = cpu_seconds(keyd->pid());
     const auto start = std::chrono::steady_clock::now();
-    report_visits(state, "", visits(*keyd, kVisitsBesideLogins));
+    report_visits(state, "", visits(*keyd, other.count, other.pause));
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     state.counters["logins_per_second"] = (*done - before) / took.count();
     state.counters["keyd_cpu_percent"] = (cpu_seconds(keyd->pid()) - cpu) / took.count() * 100;
@@ -181,7 +222,18 @@ void OtherClientBesideLogins(benchmark::State& state) {
   }
 }
 
-BENCHMARK(OtherClientBesideLogins)->Iterations(1)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(OtherClientBesideLogins, kryptoknight, "kryptoknight", kryptoknight_login, kBusy)
+    ->Iterations(1)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(OtherClientBesideLogins, srp_and_pauses, "srp", srp_login, kNowAndThen)
+    ->Iterations(1)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(OtherClientBesideLogins, srp, "srp", srp_login, kBusy)
+    ->Iterations(1)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(OtherClientBeside)
     ->Args({1000, 0})
     ->Args({0, 1000})

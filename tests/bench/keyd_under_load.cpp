@@ -230,9 +230,10 @@ Rate rate_of(int processes, double seconds, const std::function<std::function<bo
   return rate;
 }
 
-std::vector<double> times_of(int count, const std::function<bool()>& run) {
+std::vector<double> times_of(int count, const std::function<bool()>& run, std::chrono::microseconds pause) {
   std::vector<double> times;
   for (int i = 0; i < count; ++i) {
+    if (pause.count() > 0) std::this_thread::sleep_for(pause);
     const auto start = Clock::now();
     const bool done = run();
     const double took = std::chrono::duration<double, std::micro>(Clock::now() - start).count();

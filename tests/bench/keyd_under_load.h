@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -80,8 +81,9 @@ struct Rate {
 // `seconds`.
 Rate rate_of(int processes, double seconds, const std::function<std::function<bool()>(int)>& make);
 
-// How long `run` takes, in microseconds, `count` times; negative where it failed.
-std::vector<double> times_of(int count, const std::function<bool()>& run);
+// How long `run` takes, in microseconds, `count` times, with a pause before each; negative where it failed.
+std::vector<double> times_of(int count, const std::function<bool()>& run,
+                             std::chrono::microseconds pause = std::chrono::microseconds(0));
 double percentile(std::vector<double> values, double percent);
 
 // Runs `body` in a child that is `uid`, and gives the numbers that it gave.
