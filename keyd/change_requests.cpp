@@ -1,4 +1,7 @@
 // The requests of a change of password within a session; docs/protocols/password-change.md has the order.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include "core/base/log.h"
 #include "core/crypto/digest.h"
 #include "core/exchange/password_history.h"
@@ -49,7 +52,8 @@ constexpr const char* kRecent = "the password, or the same characters in another
 
 // On the store's thread: judged and changed there, nothing comes in between. kRefused: a recent one. kConflict: the user
 // is not the one any more who proved the old password.
-Result<void> store_password(UserStore& store, const StoreSealer& sealer, const NewPassword& fresh) {
+// Gives the names of the schemes whose secrets went along.
+Result<std::string> store_password(UserStore& store, const StoreSealer& sealer, const NewPassword& fresh) {
   const auto user = store.find(fresh.user);
   if (!user) return std::unexpected(user.error());
   if (!*user || (*user)->id != fresh.user_id || (*user)->state != UserState::kActive ||
@@ -67,7 +71,11 @@ Result<void> store_password(UserStore& store, const StoreSealer& sealer, const N
     if (!sealed) return std::unexpected(sealed.error());
     sealed_history = std::move(*sealed);
   }
-  return store.change_password(fresh.user_id, (*user)->version, fresh.secrets, sealed_history, fresh.keep);
+  if (auto changed =
+          store.change_password(fresh.user_id, (*user)->version, fresh.secrets, sealed_history, fresh.keep);
+      !changed)
+    return std::unexpected(changed.error());
+  return fmt::format("{}", fmt::join(scheme_names((*user)->schemes & ~scheme_bit(table::Scheme::kSrp)), ","));
 }
 
 Result<UserSecrets> secrets_of(const StoreSealer& sealer, const std::string& user_id, wire::Suite suite,
@@ -91,34 +99,47 @@ void refuse_answer(Server& server, Connection& connection, wire::RefusalCode cod
   refuse_sealed(connection, code, text);
 }
 
+struct Refusal {
+  wire::RefusalCode code;
+  const char* reason;  // for the audit log
+  std::string text;
+};
+Refusal refusal_of(const Error& error) {
+  switch (error.code) {
+    case Code::kRefused: return {wire::REFUSAL_POLICY, "recent", error.detail};
+    case Code::kConflict: return {wire::REFUSAL_GONE, "changed-meanwhile", error.detail};
+    case Code::kInDoubt:
+      return {
+          wire::REFUSAL_IN_DOUBT, "store",
+          "keyd's disk failed; whether the password was changed shows at its next start: try the new one first"};
+    default:
+      return {wire::REFUSAL_INTERNAL, "store", "keyd cannot write its store; the password is as it was"};
+  }
+}
+
 // It is durable, or it is not: whether the client still hears of it or not.
 void conclude_change(Server& server, const std::shared_ptr<Connection>& connection, AuditEvent changed,
-                     const Result<void>& stored) {
+                     const Result<std::string>& stored) {
+  server.users().forget(changed.user);  // before anything can fail: what is cached may not hold any more
   const bool listens =
       !connection->closed() && connection->session != nullptr && connection->session->change != nullptr;
   if (!stored) {
+    const Refusal refusal = refusal_of(stored.error());
     changed.event = "password.refused";
-    changed.reason = stored.error().code == Code::kRefused    ? "recent"
-                     : stored.error().code == Code::kConflict ? "changed-meanwhile"
-                                                              : "store";
+    changed.reason = refusal.reason;
     server.audit().write(changed);
     if (changed.reason == "store") log::error(stored.error().message());
-    if (!listens) return;
-    refuse_sealed(*connection,
-                  stored.error().code == Code::kRefused    ? wire::REFUSAL_POLICY
-                  : stored.error().code == Code::kConflict ? wire::REFUSAL_GONE
-                                                           : wire::REFUSAL_INTERNAL,
-                  changed.reason == "store" ? "keyd cannot write its store; the password is as it was"
-                                            : stored.error().detail);
+    if (listens) refuse_sealed(*connection, refusal.code, refusal.text);
     return;
   }
-  server.audit().write(changed);
   wire::SessionReply reply;
   if (listens) {
     const Bytes success = connection->session->change->machine.succeed();
     reply.mutable_change_answer()->set_eap(success.data(), success.size());
   }
   server.changes().settled(changed.user, wall_now() / kSecond);
+  if (!stored->empty()) changed.object = "without " + *stored;
+  server.audit().write(changed);
   if (listens && !connection->closed()) connection->reply_sealed(reply);
 }
 
@@ -131,9 +152,14 @@ void handle_change_asked(Server& server, Connection& connection, const SessionRe
     return;
   }
   server.changes().ask(connection, request.message.change_asked().wanted(),
-                       [self = connection.shared_from_this()](bool asked) {
-                         if (!asked) {
+                       [self = connection.shared_from_this()](PasswordChanges::Asked asked) {
+                         if (asked == PasswordChanges::Asked::kNotDue) {
                            refuse_sealed(*self, wire::REFUSAL_NOT_FOUND, "no change of the password is due");
+                           return;
+                         }
+                         if (asked == PasswordChanges::Asked::kFailed) {
+                           refuse_sealed(*self, wire::REFUSAL_INTERNAL,
+                                         "keyd cannot ask now; its log says why");
                            return;
                          }
                          wire::SessionReply reply;
@@ -176,7 +202,7 @@ void handle_change_answer(Server& server, Connection& connection, const SessionR
         return store_password(store, sealer, fresh);
       },
       [&server, self = connection.shared_from_this(),
-       changed = line_about(connection, "password.changed")](const Result<void>& stored) {
+       changed = line_about(connection, "password.changed")](const Result<std::string>& stored) {
         if (self->closed()) return conclude_change(server, self, changed, stored);
         self->attempt([&] { conclude_change(server, self, changed, stored); });
       });

@@ -17,6 +17,7 @@ namespace {
 // Octets of answers that the kernel keeps for a peer that does not read (it doubles the number, for its own
 // needs): room for what is usual. A larger answer gets a larger buffer for as long as it takes.
 constexpr int kSendBuffer = 8 * 1024;
+constexpr std::size_t kEnvelope = 128;  // octets around a session's message: lengths, the record, the packet
 constexpr int kRoomySendBuffer = static_cast<int>(wire::kMaxPacket) + 1024;
 
 void set_send_buffer(int socket, int octets) {
@@ -186,11 +187,14 @@ void Connection::refuse(wire::ServerPacket refusal) {
 
 void Connection::reply_sealed(const wire::SessionReply& message, ByteView payload) {
   if (PasswordChange* const change = session->change.get(); change != nullptr && change->to_be_sent) {
-    change->to_be_sent = false;
     wire::SessionReply with_question = message;
     *with_question.mutable_change_request() = change->question;
-    seal_and_reply(with_question, payload);
-    return;
+    // Beside a very large answer there is no room for it: with the next one then.
+    if (with_question.ByteSizeLong() + payload.size() + kEnvelope <= wire::kMaxPacket) {
+      change->to_be_sent = false;
+      seal_and_reply(with_question, payload);
+      return;
+    }
   }
   seal_and_reply(message, payload);
 }

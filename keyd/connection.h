@@ -113,6 +113,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] int socket() { return socket_.native_handle(); }
   // Its last word has been said, though its peer may not have read it yet: nothing is done for it any more.
   [[nodiscard]] bool closed() const { return gone() || closing_; }
+  // No request of its is under way.
+  [[nodiscard]] bool awaits_packet() const { return receiving_; }
 
   Phase phase;
   std::unique_ptr<Exchange> exchange;                   // while Challenged

@@ -266,7 +266,8 @@ void establish(Server& server, Connection& connection, const StoredUser& user, E
     const wire::Suite suite =
         connection.exchange->suite == table::Suite::kHistoric ? wire::SUITE_HISTORIC : wire::SUITE_MODERN;
     session->change =
-        server.changes().part_of(connection, user.name, suite, std::move(*established.change_keys));
+        server.changes().part_of(connection, user.name, suite, std::move(*established.change_keys),
+                                 connection.exchange->secret_at_start);
   }
   // The claim's "modify the task structure … to reflect the completion". Refused: an exec, an exit, a
   // deadline or an administrator came between, and the exchange has failed.

@@ -66,11 +66,12 @@ bool take_place(Server& server, Connection& connection, kernel::PeerIdentity& pe
       return false;
     }
     nested->charge = std::move(*charge);
-    nested->deadline =
-        boot_now() + static_cast<std::uint64_t>(server.config().pending_deadline.count()) * kSecond;
   }
   if (connection.closed()) return false;
+  nested->deadline =
+      boot_now() + static_cast<std::uint64_t>(server.config().pending_deadline.count()) * kSecond;
   connection.session->change->nested = std::move(nested);
+  server.changes().watch_nested(connection);
   return true;
 }
 
@@ -96,11 +97,8 @@ void begin_nested(Server& server, Connection& connection, wire::NestedPurpose pu
        packet = Bytes(packet.begin(), packet.end())](const Result<UserPtr>& user) {
         if (self->closed() || place_of(*self) == nullptr) return;
         const SrpConversation conversation(server, *self, SrpConversation::Place::kSession);
-        if (!user) {
-          conversation.refuse_unreadable(start.user(), user.error());
-          return;
-        }
         self->attempt([&] {
+          if (!user) return conversation.refuse_unreadable(start.user(), user.error());
           auto begun = begin_srp(conversation, packet, start, user->get());
           if (begun && take_place(server, *self, *peer, start, purpose, std::move(begun->exchange)))
             reply_nested(*self, begun->challenge);
@@ -138,7 +136,15 @@ void handle_nested(Server& server, Connection& connection, const SessionRequest&
     refuse_sealed(connection, wire::REFUSAL_OUT_OF_ORDER, "no such nested exchange has begun");
     return;
   }
+  if (nested->deadline <= boot_now()) {
+    refuse_nested(server, connection, wire::REFUSAL_DEADLINE, "the exchange took too long; start it again");
+    return;
+  }
   take_srp_message({server, connection, SrpConversation::Place::kSession}, packet.srp(), request.payload);
+}
+
+void leave_nested(Server& server, Connection& connection) {
+  drop_nested(server, connection, table::Reason::kNone);
 }
 
 // ---- the steps' ways out
@@ -153,11 +159,13 @@ void deny_nested(Server& server, Connection& connection, std::string_view reason
   count_denied(server, connection, *nested_exchange(connection), reason,
                [&server, self = connection.shared_from_this()] {
                  if (self->closed() || self->session == nullptr) return;
-                 drop_nested(server, *self, table::Reason::kWrongProof);
-                 if (self->closed()) return;
-                 wire::ServerPacket packet;
-                 packet.mutable_denied();
-                 reply_nested(*self, wire::encode(packet));
+                 self->attempt([&] {
+                   drop_nested(server, *self, table::Reason::kWrongProof);
+                   if (self->closed()) return;
+                   wire::ServerPacket packet;
+                   packet.mutable_denied();
+                   reply_nested(*self, wire::encode(packet));
+                 });
                });
 }
 
@@ -214,12 +222,13 @@ void conclude_nested(Server& server, Connection& connection, const StoredUser& u
   }
   Session& session = *connection.session;
   std::string id = session.change->nested->exchange->session_id;
+  Bytes made_by = std::move(session.change->nested->exchange->secret_at_start);
   session.change->nested.reset();
   reply_nested(connection, confirmation);  // the last record under the old keys
   if (connection.closed()) return;
   session.channel = std::move(channel);
   session.id = std::move(id);
-  server.changes().renewed(connection, std::move(keys));
+  server.changes().renewed(connection, std::move(keys), std::move(made_by));
   count_success(server, connection, user.name);
 }
 

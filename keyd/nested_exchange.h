@@ -16,6 +16,9 @@ class Server;
 // What a connection's session has of it. Null: nothing runs.
 [[nodiscard]] Exchange* nested_exchange(Connection& connection);
 
+// The client goes on otherwise: nothing runs any more, and the session is as it was.
+void leave_nested(Server& server, Connection& connection);
+
 // The steps' ways out (srp_conversation.h).
 void reply_nested(Connection& connection, ByteView packet);
 void deny_nested(Server& server, Connection& connection, std::string_view reason);

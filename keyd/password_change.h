@@ -21,14 +21,18 @@ class Connection;
 struct NestedExchange {
   wire::NestedPurpose purpose;
   std::unique_ptr<Exchange> exchange;
-  Charge charge;          // of an old password's proof; a re-authentication is charged by the task registry
-  BootTime deadline = 0;  // likewise
+  Charge charge;  // of an old password's proof; a re-authentication is charged by the task registry
+  BootTime deadline = 0;
 };
 
 // The part of a session that `srp` has made and whose client can ask its user for a new password.
 struct PasswordChange {
-  PasswordChange(exchange::SrpKeys keys, const exchange::ChangeContext& about, Charge for_keys)
-      : context(about), machine(std::move(keys), about), charge(std::move(for_keys)) {}
+  PasswordChange(exchange::SrpKeys keys, const exchange::ChangeContext& about, Bytes verifier,
+                 Charge for_keys)
+      : context(about),
+        machine(std::move(keys), about),
+        made_by(std::move(verifier)),
+        charge(std::move(for_keys)) {}
   void forget_question() {
     machine.withdraw();
     question.Clear();
@@ -39,7 +43,8 @@ struct PasswordChange {
 
   exchange::ChangeContext context;
   exchange::PasswordChangeServer machine;
-  Charge charge;                // for the keys
+  Bytes made_by;  // the verifier, sealed, that this session was made by: what "as before" means to its client
+  Charge charge;  // for the keys
   std::uint64_t questions = 0;  // asked so far: the serial of the last
   wire::ChangeRequest question = {};
   bool to_be_sent = false;  // with the next reply

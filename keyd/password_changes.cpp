@@ -41,12 +41,12 @@ PasswordChanges::PasswordChanges(Server& server, std::optional<PlacedDirectory> 
 
 std::unique_ptr<PasswordChange> PasswordChanges::part_of(const Connection& connection,
                                                          const std::string& user, wire::Suite suite,
-                                                         exchange::SrpKeys keys) {
+                                                         exchange::SrpKeys keys, Bytes made_by) {
   auto charge = server_.quota().take(Resource::kChangeKeys, connection.peer().ids.euid);
   if (!charge) return nullptr;
   return std::make_unique<PasswordChange>(
       std::move(keys), exchange::ChangeContext{user, suite, server_.config().srp_vendor_id},
-      std::move(*charge));
+      std::move(made_by), std::move(*charge));
 }
 
 std::shared_ptr<PasswordUse> PasswordChanges::use_of(const StoredUser& user) {
@@ -68,10 +68,10 @@ void PasswordChanges::session_began(Connection& connection, const StoredUser& us
   connection.session->use = use;
   use->sessions.push_back(connection.weak_from_this());
   judge(*use);
+  server_.tasks().set_change_due(connection.peer().inode, use->due.serial != 0);
   if (use->due.serial == 0) return;
-  server_.tasks().set_change_due(connection.peer().inode, true);
   if (use->ask_again == 0) use->ask_again = boot_now() + server_.config().change_interval();
-  ask(connection, false, [](bool) {});
+  ask(connection, false, [](Asked) {});
 }
 
 void PasswordChanges::carried(Connection& connection, std::size_t octets) {
@@ -109,12 +109,13 @@ void PasswordChanges::session_ended(Connection& connection) {
   connection.session->use.reset();
 }
 
-void PasswordChanges::renewed(Connection& connection, exchange::SrpKeys keys) {
+void PasswordChanges::renewed(Connection& connection, exchange::SrpKeys keys, Bytes made_by) {
   forget_question(connection);
   PasswordChange& change = *connection.session->change;
   change.machine = exchange::PasswordChangeServer(std::move(keys), change.context);
+  change.made_by = std::move(made_by);
   change.questions = 0;
-  ask(connection, false, [](bool) {});
+  ask(connection, false, [](Asked) {});
 }
 
 void PasswordChanges::handed_over(Connection& connection) {
@@ -161,46 +162,52 @@ PasswordUse* PasswordChanges::find(const std::string& user) {
 
 void PasswordChanges::due(const std::string& user, const DueChange& due) {
   server_.users().forget(user);
+  server_.tasks().set_change_due_of_user(user, true);
   PasswordUse* const use = find(user);
   if (use == nullptr) return;
   const bool is_new = use->due.serial != due.serial;
   use->due = due;
   if (is_new) server_.audit().write(about(*use, "password.change-due"));
-  each_session(
-      *use, [&](Connection& connection) { server_.tasks().set_change_due(connection.peer().inode, true); });
-  ask_all(*use);
+  const bool anybody = ask_all(*use);
+  if (is_new && !anybody) server_.audit().write(about(*use, "password.nobody-to-ask"));
 }
 
-void PasswordChanges::ask_all(PasswordUse& use) {
+bool PasswordChanges::ask_all(PasswordUse& use) {
   use.ask_again = boot_now() + server_.config().change_interval();
   bool anybody = false;
   each_session(use, [&](Connection& connection) {
     if (connection.session->change == nullptr) return;
     anybody = true;
     connection.session->change->received = false;
-    ask(connection, false, [](bool) {});
+    ask(connection, false, [](Asked) {});
   });
-  if (!anybody) server_.audit().write(about(use, "password.nobody-to-ask"));
+  return anybody;
 }
 
 // ---- the question
 
-void PasswordChanges::ask(Connection& connection, bool wanted, std::function<void(bool asked)> done) {
+void PasswordChanges::ask(Connection& connection, bool wanted, std::function<void(Asked)> done) {
+  const auto is_due = [wanted](const Connection& asked) {
+    return wanted || asked.session->use->due.serial != 0;
+  };
   PasswordChange* const change = connection.session->change.get();
-  if (change == nullptr || (!wanted && connection.session->use->due.serial == 0)) return done(false);
+  if (change == nullptr || !is_due(connection)) return done(Asked::kNotDue);
   if (change->machine.serial() != 0) {
     change->to_be_sent = true;
-    return done(true);
+    return done(Asked::kAsked);
   }
-  server_.users().find(
-      connection.account(), connection.session->user,
-      [this, self = connection.shared_from_this(), done = std::move(done)](const Result<UserPtr>& user) {
-        if (self->closed() || self->session == nullptr || self->session->change == nullptr) return;
-        if (self->session->change->machine.serial() == 0 && user && *user != nullptr)
-          self->attempt([&] { lay_question(*self, **user); });
-        if (self->closed()) return;
-        self->attempt([&] { done(self->session->change->machine.serial() != 0); });
-      });
+  server_.users().find(connection.account(), connection.session->user,
+                       [this, self = connection.shared_from_this(), is_due,
+                        done = std::move(done)](const Result<UserPtr>& user) {
+                         if (self->closed() || self->session == nullptr || self->session->change == nullptr)
+                           return;
+                         self->attempt([&] {
+                           if (!is_due(*self)) return done(Asked::kNotDue);
+                           const auto& machine = self->session->change->machine;
+                           if (machine.serial() == 0 && user && *user != nullptr) lay_question(*self, **user);
+                           done(machine.serial() != 0 ? Asked::kAsked : Asked::kFailed);
+                         });
+                       });
 }
 
 // Seed 002, step 312.
@@ -220,8 +227,12 @@ void PasswordChanges::lay_question(Connection& connection, const StoredUser& use
       .fresh = {std::move(*group), now->salt,
                 change.context.suite == wire::SUITE_HISTORIC ? exchange::XDerivation{}
                                                              : exchange::kDefaultDerivation}};
-  question.same_group = question.fresh.group == now->group;
-  question.same_salt = !config.change_salt;
+  // Its client has the salt and the group that the session was made by; another session may have changed them since.
+  const Bytes& verifier =
+      change.context.suite == wire::SUITE_HISTORIC ? user.sealed_historic_verifier : user.sealed_verifier;
+  const bool has_these = change.made_by == verifier;
+  question.same_group = has_these && question.fresh.group == now->group;
+  question.same_salt = has_these && !config.change_salt;
   question.as_eap_srp = change.context.suite == wire::SUITE_HISTORIC && config.change_as_eap_srp;
   Bytes salt(kSaltSize), place(exchange::kPlaceNameSize / 2);
   if (!crypto::fill_random(salt) || !crypto::fill_random(place)) return log::error("no random numbers");
@@ -252,16 +263,14 @@ void PasswordChanges::settled(const std::string& user, std::uint64_t password_ch
   server_.users().forget(user);
   server_.passwords().forget();
   server_.note_shapes_changed();
+  server_.tasks().set_change_due_of_user(user, false);
   PasswordUse* const use = find(user);
   if (use == nullptr) return;
   use->due = {};
   use->ask_again = 0;
   use->password_changed = password_changed;
   use->octets = use->records = use->unstored_octets = use->unstored_records = 0;
-  each_session(*use, [&](Connection& connection) {
-    server_.tasks().set_change_due(connection.peer().inode, false);
-    forget_question(connection);
-  });
+  each_session(*use, [&](Connection& connection) { forget_question(connection); });
 }
 
 void PasswordChanges::forget_user(const std::string& user) {
@@ -276,7 +285,10 @@ void PasswordChanges::overdue(PasswordUse& use) {
   each_session(use, [&](Connection& connection) {
     received |= connection.session->change != nullptr && connection.session->change->received;
   });
-  if (!received) return ask_all(use);
+  if (!received) {
+    (void)ask_all(use);
+    return;
+  }
   use.ask_again = boot_now() + server_.config().change_interval();
   const std::uint32_t most = server_.config().change_failures;
   server_.store().post(
@@ -284,27 +296,47 @@ void PasswordChanges::overdue(PasswordUse& use) {
       [id = use.user_id, serial = use.due.serial, most](UserStore& store) {
         return store.fail_change(id, serial, most);
       },
-      [this, id = use.user_id, most](const Result<UserStore::ChangeFailure>& failed) {
-        const auto found = uses_.find(id);
-        if (found == uses_.end()) return;
-        PasswordUse& now = *found->second;
+      [this, id = use.user_id, about_it = about(use, "password.not-changed"),
+       most](const Result<UserStore::ChangeFailure>& failed) {
         if (!failed) {
           if (failed.error().code != Code::kConflict) log::error(failed.error().message());
           return;
         }
-        now.due.failures = failed->failures;
-        AuditEvent line = about(now, "password.not-changed");
+        const std::string user = about_it.user;
+        server_.users().forget(user);
+        AuditEvent line = about_it;
         line.object =
             most == 0 ? fmt::format("{}", failed->failures) : fmt::format("{} of {}", failed->failures, most);
         server_.audit().write(line);
-        if (!failed->disabled) return ask_all(now);
-        server_.audit().write(about(now, "password.disabled"));
-        server_.users().forget(now.user);
-        server_.tasks().revoke_user(std::string(now.user));
+        if (failed->disabled) {
+          line.event = "password.disabled";
+          line.object.clear();
+          server_.audit().write(line);
+          server_.tasks().revoke_user(user);
+          return;
+        }
+        const auto found = uses_.find(id);
+        if (found == uses_.end()) return;
+        found->second->due.failures = failed->failures;
+        (void)ask_all(*found->second);
       });
 }
 
+// Those whose time is up, where nothing of them is under way: the client hears of it when it goes on.
+void PasswordChanges::drop_late_exchanges(BootTime now) {
+  std::erase_if(nesting_, [now](const std::weak_ptr<Connection>& each) {
+    const auto connection = each.lock();
+    if (connection == nullptr || connection->closed() || connection->session == nullptr ||
+        connection->session->change == nullptr || connection->session->change->nested == nullptr)
+      return true;
+    if (connection->session->change->nested->deadline > now || !connection->awaits_packet()) return false;
+    connection->session->change->nested.reset();
+    return true;
+  });
+}
+
 void PasswordChanges::tick(BootTime now) {
+  drop_late_exchanges(now);
   std::vector<std::shared_ptr<PasswordUse>> late;
   for (const auto& [id, use] : uses_) {
     if (use->ask_again != 0 && use->ask_again <= now) late.push_back(use);
@@ -318,12 +350,6 @@ void PasswordChanges::tick(BootTime now) {
   for (const auto& [id, use] : uses_) {
     use->being_asked = false;  // what could not be stored is tried again
     judge(*use);
-    each_session(*use, [now](Connection& connection) {
-      const PasswordChange* const change = connection.session->change.get();
-      if (change != nullptr && change->nested != nullptr && change->nested->deadline != 0 &&
-          change->nested->deadline <= now)
-        connection.session->change->nested.reset();
-    });
   }
   store_use();
 }
@@ -343,7 +369,8 @@ void PasswordChanges::store_use() {
   server_.store().post(
       kQueue, [carried = std::move(carried)](UserStore& store) { return store.carry(carried); },
       [](const Result<void>& stored) {
-        if (!stored) log::error(stored.error().message());
+        if (!stored)
+          log::error("what sessions have carried could not be counted: " + stored.error().message());
       });
 }
 

@@ -29,7 +29,8 @@ class PasswordChanges {
   // Its part, for a client that can ask for a new password; null when its account has no room for the keys: then the
   // session is shown CHANGE_DUE and not asked.
   [[nodiscard]] std::unique_ptr<PasswordChange> part_of(const Connection& connection, const std::string& user,
-                                                        wire::Suite suite, exchange::SrpKeys keys);
+                                                        wire::Suite suite, exchange::SrpKeys keys,
+                                                        Bytes made_by);
   // The task is COMPLETE; `user` as it was judged.
   void session_began(Connection& connection, const StoredUser& user);
   // A record was opened or is about to be sealed.
@@ -38,14 +39,17 @@ class PasswordChanges {
   void received(Connection& connection, std::uint64_t serial);
   void session_ended(Connection& connection);
   // It was re-authenticated within: it has other keys, and what was asked under the earlier ones is asked anew.
-  void renewed(Connection& connection, exchange::SrpKeys keys);
+  void renewed(Connection& connection, exchange::SrpKeys keys, Bytes made_by);
+  // An exchange is nested in it, and goes when its time is up.
+  void watch_nested(Connection& connection) { nesting_.push_back(connection.weak_from_this()); }
   // An exec is planned: what comes after it has no keys of a change.
   void handed_over(Connection& connection);
 
   // ---- questions
+  enum class Asked { kAsked, kNotDue, kFailed };  // failed: the log says why
   // Lays a question for the session's next reply, if there is none already; `done` when that has come to something.
-  // `wanted`: the user's own wish. False: none is due.
-  void ask(Connection& connection, bool wanted, std::function<void(bool asked)> done);
+  // `wanted`: the user's own wish.
+  void ask(Connection& connection, bool wanted, std::function<void(Asked)> done);
   // The store has it that this change is due: shown and asked wherever the user has a session.
   void due(const std::string& user, const DueChange& due);
   // An administrator gave another password, disabled or removed the user: what was carried is of no account.
@@ -64,7 +68,9 @@ class PasswordChanges {
   void judge(PasswordUse& use);
   void lay_question(Connection& connection, const StoredUser& user);
   void forget_question(Connection& connection);
-  void ask_all(PasswordUse& use);
+  // False: no session can be asked.
+  bool ask_all(PasswordUse& use);
+  void drop_late_exchanges(BootTime now);
   void overdue(PasswordUse& use);
   template <typename Visit>
   void each_session(const PasswordUse& use, Visit visit);
@@ -72,6 +78,7 @@ class PasswordChanges {
   Server& server_;
   std::optional<PlacedDirectory> directory_;
   std::unordered_map<std::string, std::shared_ptr<PasswordUse>> uses_;  // by user id; of users with a session
+  std::vector<std::weak_ptr<Connection>> nesting_;
   BootTime swept_ = 0;
 };
 

@@ -136,6 +136,7 @@ Result<void> Server::start() {
 
 void Server::stop() {
   stopping_ = true;
+  changes_.store_use();
   tasks_.shut_down();
   client_door_.close();
   admin_door_.close();

@@ -6,6 +6,7 @@
 #include "core/crypto/random.h"
 #include "core/table/task_terms.h"
 #include "keyd/exchange_steps.h"
+#include "keyd/nested_exchange.h"
 #include "keyd/request_handlers.h"
 #include "keyd/server.h"
 
@@ -203,6 +204,7 @@ void handle_credential_names(Server& server, Connection& connection, const Sessi
 void handle_plan_exec(Server& server, Connection& connection, const SessionRequest& request) {
   Fresh fresh{};
   if (!draw_fresh(connection, request.message.plan_exec(), fresh)) return;
+  leave_nested(server, connection);
   if (!server.tasks().plan_exec(connection.peer().inode)) {
     refuse_sealed(connection, wire::REFUSAL_GONE, "the record is not one that can survive an exec");
     return;

@@ -83,9 +83,12 @@ Result<void> SqliteUserStore::change(const std::function<Result<void>()>& statem
   if (no_room_ && empty_log()) result = once();
   if (result || failure_ == SQLITE_OK) return result;
   // Where there was no room, the end of the transaction was not written.
-  result.error().detail += failure_ != SQLITE_IOERR || empty_log()
-                               ? "; nothing was changed"
-                               : "; whether it was changed shows at keyd's next start";
+  if (failure_ != SQLITE_IOERR || empty_log()) {
+    result.error().detail += "; nothing was changed";
+  } else {
+    result.error().code = Code::kInDoubt;
+    result.error().detail += "; whether it was changed shows at keyd's next start";
+  }
   return result;
 }
 

@@ -185,17 +185,17 @@ void take_finished(const SrpConversation& conversation, const wire::SrpPacket& m
     conversation.deny(reason_of(before));
     return;
   }
-  conversation.server().users().find(
-      conversation.connection().account(), before.user,
-      [conversation, id = before.session_id](const Result<UserPtr>& user) {
-        const Exchange* const exchange = conversation.exchange(id);
-        if (exchange == nullptr) return;
-        if (!user) {
-          conversation.refuse_unreadable(exchange->user, user.error());
-          return;
-        }
-        conversation.connection().attempt([&] { conclude(conversation, user->get()); });
-      });
+  conversation.server().users().find(conversation.connection().account(), before.user,
+                                     [conversation, id = before.session_id](const Result<UserPtr>& user) {
+                                       const Exchange* const exchange = conversation.exchange(id);
+                                       if (exchange == nullptr) return;
+                                       conversation.connection().attempt([&] {
+                                         if (!user)
+                                           return conversation.refuse_unreadable(std::string(exchange->user),
+                                                                                 user.error());
+                                         conclude(conversation, user->get());
+                                       });
+                                     });
 }
 
 }  // namespace

@@ -156,7 +156,7 @@ BeginOutcome TaskRegistry::begin_first(kernel::PeerIdentity& peer, const Exchang
   return BeginOutcome::kPending;
 }
 
-CompleteOutcome TaskRegistry::complete(std::uint64_t inode, std::string_view session_id) {
+CompleteOutcome TaskRegistry::complete(std::uint64_t inode, std::string session_id) {
   const kernel::Heard heard = hear(inode);
   Task* const task = find(inode);
   if (task == nullptr) return CompleteOutcome::kChanged;
@@ -256,13 +256,21 @@ void TaskRegistry::connection_closed(std::uint64_t inode, bool had_session) {
 }
 
 void TaskRegistry::set_change_due(std::uint64_t inode, bool due) {
-  Task* const task = find(inode);
-  if (task == nullptr || task->change_due == due) return;
-  task->change_due = due;
+  if (Task* const task = find(inode)) set_change_due(*task, due);
+}
+
+void TaskRegistry::set_change_due_of_user(const std::string& user, bool due) {
+  for (auto& [inode, task] : tasks_)
+    if (task.user == user) set_change_due(task, due);
+}
+
+void TaskRegistry::set_change_due(Task& task, bool due) {
+  if (task.change_due == due) return;
+  task.change_due = due;
   // The flag of a plan is the kernel's to consume; this one shows again when it is done with.
-  if (task->plan || state_of(*task) != TaskState::kComplete) return;
-  const std::uint8_t renewed = task->pending ? table::kReauthenticating : 0;
-  (void)table_->set_flags(task->handle, TaskState::kComplete, task->standing_flags() | renewed);
+  if (task.plan || state_of(task) != TaskState::kComplete) return;
+  const std::uint8_t renewed = task.pending ? table::kReauthenticating : 0;
+  (void)table_->set_flags(task.handle, TaskState::kComplete, task.standing_flags() | renewed);
 }
 
 void TaskRegistry::count_record(std::uint64_t inode, std::size_t octets) {

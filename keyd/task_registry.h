@@ -76,7 +76,7 @@ class TaskRegistry {
   [[nodiscard]] BeginOutcome begin(kernel::PeerIdentity& peer, const ExchangeSubject& subject);
   // Step "… to reflect the completion": of the exchange that drew this session id, and no other that the process may
   // have begun since.
-  [[nodiscard]] CompleteOutcome complete(std::uint64_t inode, std::string_view session_id);
+  [[nodiscard]] CompleteOutcome complete(std::uint64_t inode, std::string session_id);
   // That exchange failed; a renewed session stays as it was. Nothing happens when it is not the pending one any more.
   void fail(std::uint64_t inode, std::string_view session_id, table::Reason reason);
   // Ends a PENDING or COMPLETE record.
@@ -101,6 +101,8 @@ class TaskRegistry {
 
   // Whether its record shows CHANGE_DUE beside COMPLETE: its user is to change the password.
   void set_change_due(std::uint64_t inode, bool due);
+  // The same of all that the user has, those without a channel too.
+  void set_change_due_of_user(const std::string& user, bool due);
 
   void count_record(std::uint64_t inode, std::size_t octets);
   void set_epoch(std::uint64_t inode, std::uint32_t epoch);
@@ -175,6 +177,7 @@ class TaskRegistry {
   void end(Task& task, table::TaskState to, table::Reason reason);
   void account_for_end(Task& task, table::TaskState to, table::Reason reason);
   void erase(std::uint64_t inode);
+  void set_change_due(Task& task, bool due);
   void fail_pending(Task& task, table::Reason reason);
   void schedule(Task& task, BootTime when);
   void due(Task& task, BootTime now);

@@ -48,6 +48,7 @@ Result<StoredUser> user_with(const StoreSealer& sealer, const wire::VerifierImpo
   sealed = seal_verifier(sealer, user.id, wire::SUITE_HISTORIC, verifier);
   if (!sealed) return std::unexpected(sealed.error());
   user.sealed_historic_verifier = std::move(*sealed);
+  user.historic_verifier_shape = verifier_shape_of(verifier);
   return user;
 }
 

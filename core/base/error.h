@@ -19,6 +19,7 @@ enum class Code {
   kDeadline,     // time ran out
   kExhausted,    // a bound was reached: quota, table, memory, disk
   kUnsupported,  // this kernel or build lacks it
+  kInDoubt,      // whether it was done cannot be told before a restart
   kConflict,     // what was to be changed has changed in the meantime
   kBroken,       // damaged data, or a system call failed in a way nobody expects
 };

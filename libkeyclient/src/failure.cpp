@@ -14,6 +14,7 @@ Failure failure_of(const wire::Refused& refused) {
     case wire::REFUSAL_MALFORMED: return {KEYCLIENT_INVALID, text};
     case wire::REFUSAL_INTERNAL: return {KEYCLIENT_INTERNAL, text};
     case wire::REFUSAL_THROTTLED: return {KEYCLIENT_THROTTLED, text};
+    case wire::REFUSAL_IN_DOUBT: return {KEYCLIENT_UNKNOWN, text};
     case wire::REFUSAL_VERSION: return {KEYCLIENT_UNSUPPORTED, text};
     default: return {KEYCLIENT_REFUSED, text};
   }
@@ -28,6 +29,7 @@ Failure failure_of(const Error& error) {
     case Code::kInvalid: return {KEYCLIENT_INVALID, error.message()};
     case Code::kRefused: return {KEYCLIENT_REFUSED, error.message()};
     case Code::kNotFound: return {KEYCLIENT_NOT_FOUND, error.message()};
+    case Code::kInDoubt: return {KEYCLIENT_UNKNOWN, error.message()};
     case Code::kConflict:
     case Code::kBroken: break;
   }

@@ -13,6 +13,8 @@ namespace keyd::client {
 struct Failure {
   keyclient_status status;
   std::string text;
+  // keyd's own word in the session's channel: which one, and so nothing is in doubt. Unspecified: it is none.
+  wire::RefusalCode sealed = wire::REFUSAL_UNSPECIFIED;
 };
 
 template <typename T>

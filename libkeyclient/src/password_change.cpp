@@ -56,6 +56,7 @@ class Change {
       session_id_ = session.id();
       choice_ = session.change()->choice;
       choice_.start.set_renews(session_id_);
+      serial_ = session.change()->machine.serial();
       fresh_.emplace(session.change()->machine.fresh());
       history_salt_ = session.change()->history_salt;
       return {};
@@ -89,8 +90,10 @@ class Change {
     auto established =
         run_srp(carry, choice_, [](secret::SecretBuffer&) -> Outcome<void> { return {}; }, password);
     if (!established) {
-      // What keyd said at the end did not hold: it has gone over to keys that are not ours.
-      if (lock.owns_lock() && purpose == wire::NESTED_PURPOSE_REAUTHENTICATE)
+      // What keyd said at the end did not hold: it has gone over to keys that are not ours. (A denial it has said under
+      // those that it still has.)
+      if (lock.owns_lock() && purpose == wire::NESTED_PURPOSE_REAUTHENTICATE &&
+          established.error().status != KEYCLIENT_DENIED)
         end_if_in_doubt(client_, KEYCLIENT_GONE);
       return std::unexpected(established.error());
     }
@@ -139,16 +142,23 @@ class Change {
       if (chosen->empty()) continue;
       new_ = std::move(*chosen);
       auto answered = say_answer();
+      if (!answered && answered.error().sealed == wire::REFUSAL_OUT_OF_ORDER) {
+        // The question is another one by now, or the old password's proof has grown old.
+        if (auto stands = let_question_stand(); !stands) return stands;
+        if (auto proved = prove_old(); !proved) return proved;
+        answered = say_answer();
+      }
       if (answered) {
         how_.changed = 1;
         return {};
       }
-      switch (answered.error().status) {
-        case KEYCLIENT_REFUSED: remark = answered.error().text; break;  // a recent one
-        case KEYCLIENT_GONE:
-        case KEYCLIENT_DEADLINE:
-        case KEYCLIENT_UNREACHABLE: return find_out(answered.error());
-        default: return answered;
+      const bool said_by_keyd = answered.error().sealed != wire::REFUSAL_UNSPECIFIED;
+      if (answered.error().sealed == wire::REFUSAL_POLICY) {
+        remark = answered.error().text;  // a recent one
+      } else if (!said_by_keyd && answer_left_) {
+        return find_out(answered.error());
+      } else {
+        return answered;
       }
     }
     return failed(KEYCLIENT_REFUSED, "no new password would do: " + remark);
@@ -160,8 +170,10 @@ class Change {
     if (!of_new || !of_old) return std::unexpected(failure_of((of_new ? of_old : of_new).error()));
     const auto v = exchange::make_verifier(*fresh_, bytes_of(choice_.start.user()), new_.reveal());
     if (!v) return std::unexpected(failure_of(v.error()));
+    answer_left_ = false;
     return in_session([&](Session& session) {
-      return session.answer_change(v->reveal(), of_new->reveal(), of_old->reveal());
+      answer_left_ = true;  // or may have
+      return session.answer_change(serial_, v->reveal(), of_new->reveal(), of_old->reveal());
     });
   }
 
@@ -180,7 +192,7 @@ class Change {
           return failed(KEYCLIENT_REFUSED, "the password was not changed, the old one holds: " + lost.text);
         break;
       }
-      if (boot_now() >= deadline) break;
+      if (with_new.error().status == KEYCLIENT_UNKNOWN || boot_now() >= deadline) break;
       const timespec pause{0, 100'000'000};
       ::nanosleep(&pause, nullptr);
     }
@@ -191,8 +203,12 @@ class Change {
 
   Outcome<void> log_in_anew(const secret::SecretBuffer& password) {
     const std::lock_guard lock(client_.mutex);
-    client_.session.reset();
-    client_.descriptor = -1;
+    if (client_.session) {
+      if (client_.session->id() != session_id_)
+        return failed(KEYCLIENT_UNKNOWN, "another session was begun on this handle meanwhile");
+      client_.session.reset();
+      client_.descriptor = -1;
+    }
     auto choice = choice_;
     choice.start.clear_renews();
     auto session = authenticate(client_, Login{std::move(choice),
@@ -222,9 +238,10 @@ class Change {
   std::string session_id_;
   SrpChoice choice_;
   std::optional<exchange::VerifierParameters> fresh_;
+  std::uint64_t serial_ = 0;  // of the question that is answered
   Bytes history_salt_;
   secret::SecretBuffer old_, new_;
-  bool renewed_ = false;
+  bool answer_left_ = false, renewed_ = false;
 };
 
 }  // namespace

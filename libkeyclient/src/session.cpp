@@ -113,8 +113,10 @@ Outcome<Session::Reply> Session::exchange_records(const wire::SessionRequest& re
   }
   link_.resume();
   if (reply.message.has_change_request()) take_question(reply.message.change_request());
-  if (reply.message.has_refused()) return std::unexpected(failure_of(reply.message.refused()));
-  return reply;
+  if (!reply.message.has_refused()) return reply;
+  Failure refusal = failure_of(reply.message.refused());
+  refusal.sealed = reply.message.refused().code();
+  return std::unexpected(std::move(refusal));
 }
 
 Outcome<Session::Reply> Session::ask(const wire::SessionRequest& request, ByteView payload) {
@@ -199,11 +201,21 @@ Outcome<void> Session::ask_for_change(bool wanted) {
   return {};
 }
 
+namespace {
+// What keyd refuses of a change leaves the session as it is, whatever the word.
+Failure within_session(Failure refusal) {
+  if (refusal.sealed != wire::REFUSAL_UNSPECIFIED &&
+      (refusal.status == KEYCLIENT_GONE || refusal.status == KEYCLIENT_DEADLINE))
+    refusal.status = KEYCLIENT_REFUSED;
+  return refusal;
+}
+}  // namespace
+
 Outcome<ServerAnswer> Session::ask_nested(wire::NestedPurpose purpose, ByteView packet) {
   wire::SessionRequest request;
   request.mutable_nested()->set_purpose(purpose);
   const auto reply = ask(request, packet);
-  if (!reply) return std::unexpected(reply.error());
+  if (!reply) return std::unexpected(within_session(reply.error()));
   ServerAnswer answer;
   answer.packet.assign(reply->payload.begin(), reply->payload.end());
   if (!reply->message.has_nested() || wire::decode(answer.packet, answer.message) != wire::Decoded::kMessage)
@@ -211,8 +223,10 @@ Outcome<ServerAnswer> Session::ask_nested(wire::NestedPurpose purpose, ByteView 
   return answer;
 }
 
-Outcome<void> Session::answer_change(ByteView v, ByteView of_new, ByteView of_old) {
-  if (!change_requested()) return failed(KEYCLIENT_GONE, "keyd does not ask for a new password any more");
+Outcome<void> Session::answer_change(std::uint64_t serial, ByteView v, ByteView of_new, ByteView of_old) {
+  if (change_->machine.serial() !=
+      serial)  // of no use to keyd either, which asks something else now, or nothing
+    return std::unexpected(Failure{KEYCLIENT_REFUSED, "keyd asks otherwise now", wire::REFUSAL_OUT_OF_ORDER});
   const auto answer = change_->machine.answer(v, crypto::fill_random);
   if (!answer) return std::unexpected(failure_of(answer.error()));
   wire::SessionRequest request;
@@ -220,7 +234,7 @@ Outcome<void> Session::answer_change(ByteView v, ByteView of_new, ByteView of_ol
   secret::SecretBuffer hashes(of_new.size() + of_old.size());
   std::ranges::copy(of_old, std::ranges::copy(of_new, hashes.reveal().begin()).out);
   const auto reply = ask(request, hashes.reveal());
-  if (!reply) return std::unexpected(reply.error());
+  if (!reply) return std::unexpected(within_session(reply.error()));
   if (!reply->message.has_change_answer() ||
       !change_->machine.take_success(bytes_of(reply->message.change_answer().eap())))
     return std::unexpected(unexpected_answer());

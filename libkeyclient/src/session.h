@@ -34,8 +34,11 @@ class Session {
   [[nodiscard]] Outcome<void> ask_for_change(bool wanted);
   // One packet of an exchange srp within this session.
   [[nodiscard]] Outcome<ServerAnswer> ask_nested(wire::NestedPurpose purpose, ByteView packet);
-  // The answer: the verifier, and for the history the hashes of the new password and the old one. KEYCLIENT_REFUSED: another password is to be chosen.
-  [[nodiscard]] Outcome<void> answer_change(ByteView v, ByteView of_new, ByteView of_old);
+  // The answer to the question of this serial: the verifier, and for the history the hashes of the new password and the
+  // old one. Failure::sealed: POLICY, another password is to be chosen; OUT_OF_ORDER, it is asked otherwise now, or the
+  // old password's proof has grown old.
+  [[nodiscard]] Outcome<void> answer_change(std::uint64_t serial, ByteView v, ByteView of_new,
+                                            ByteView of_old);
   // The nested re-authentication has succeeded: the next record goes under its keys.
   void go_on_with(Established renewed);
 

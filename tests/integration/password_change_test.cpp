@@ -1,6 +1,7 @@
 // The remote change of a password (seed 002) by a real keyd and the library: from the reason to the new keys, beside
 // traffic that goes on.
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <atomic>
@@ -10,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "tests/support/content.h"
 #include "tests/support/eventually.h"
 #include "tests/support/forked.h"
 #include "tests/support/library_client.h"
@@ -343,6 +345,83 @@ TEST_F(PasswordChange, OfTwoSessionsThatAreAskedTheFirstAnswerHolds) {
   second.close();
   EXPECT_TRUE(logs_in("alice", kNew));
   EXPECT_TRUE(is_denied("alice", "a sentence 2 late"));
+}
+
+// Two sessions of one password, of which one has changed it: the other is asked next, and "as before" would mean to it
+// what it was made by.
+class TwoSessions : public PasswordChange {
+ protected:
+  // In another process: logs in with the old password, and changes it when it is told to.
+  void begin_other() {
+    other_.emplace([this](Forked::Child& child) {
+      LibraryClient client(keyd_.runtime_dir());
+      if (client.login("alice", kOld) != KEYCLIENT_OK) return 1;
+      child.say("in");
+      child.hear();
+      return client.change(kOld, {kNew}) == KEYCLIENT_OK ? 0 : 2;
+    });
+    ASSERT_EQ(other_->hear(), "in");
+  }
+  void let_other_change() {
+    other_->say("now");
+    ASSERT_EQ(other_->wait(), 0);
+  }
+  void change_here_too(LibraryClient& client) {
+    ASSERT_EQ(keyd_.keyadm({"change-due", "alice"}).exit_code, 0);
+    ASSERT_TRUE(eventually([&] {
+      EXPECT_EQ(client.echo("anything"), KEYCLIENT_OK) << keyclient_error();
+      return keyclient_change_requested(client.handle()) != 0;
+    }));
+    EXPECT_EQ(client.change(kNew, {"a 3rd one, quite long"}, false), KEYCLIENT_OK) << keyclient_error();
+    client.close();
+    EXPECT_TRUE(logs_in("alice", "a 3rd one, quite long")) << "locked out: " << keyd_.log();
+  }
+  std::optional<Forked> other_;
+};
+
+TEST_F(TwoSessions, AnEarlierOneIsSentTheSaltThatItDoesNotHave) {
+  begin_other();
+  LibraryClient client(keyd_.runtime_dir());
+  ASSERT_EQ(client.login("alice", kOld), KEYCLIENT_OK) << keyclient_error();
+  let_other_change();
+  std::ofstream(keyd_.config_file(), std::ios::app) << "\n[password]\nnew_salt = false\n";
+  ASSERT_EQ(::kill(keyd_.pid(), SIGHUP), 0);
+  ASSERT_TRUE(keyd_.wait_for_log("the configuration was read again"));
+  change_here_too(client);
+}
+
+TEST_F(TwoSessions, AnEarlierOneIsSentTheGroupThatItDoesNotHave) {
+  keyd_.stop();
+  fs::remove_all(keyd_.state_dir());
+  const std::string config = content_of(keyd_.config_file());
+  std::ofstream(keyd_.config_file(), std::ios::app) << "\n[srp]\ngroup = 2048\n";
+  ASSERT_TRUE(keyd_.start()) << keyd_.log();
+  keyd_.enrol("alice", kOld, {"--scheme", "srp"});
+  keyd_.stop();
+  std::ofstream(keyd_.config_file()) << config;
+  ASSERT_TRUE(keyd_.start()) << keyd_.log();
+  begin_other();
+  LibraryClient client(keyd_.runtime_dir());
+  ASSERT_EQ(client.login("alice", kOld), KEYCLIENT_OK) << keyclient_error();
+  let_other_change();
+  EXPECT_EQ(modulus_octets("alice"), 3072u / 8);
+  change_here_too(client);
+}
+
+// While its user is at the prompt the question becomes another one.
+TEST_F(TwoSessions, AnAnswerIsMadeByTheQuestionThatStands) {
+  begin_other();
+  LibraryClient client(keyd_.runtime_dir());
+  ASSERT_EQ(client.login("alice", kOld), KEYCLIENT_OK) << keyclient_error();
+  bool changed = false;
+  client.at_question = [&](keyclient_question question, const std::string&) {
+    if (question != KEYCLIENT_OLD_PASSWORD || std::exchange(changed, true)) return;
+    let_other_change();
+    ASSERT_EQ(keyd_.keyadm({"change-due", "alice"}).exit_code, 0);
+  };
+  ASSERT_EQ(client.change(kNew, {"a 3rd one, quite long"}), KEYCLIENT_OK) << keyclient_error();
+  client.close();
+  EXPECT_TRUE(logs_in("alice", "a 3rd one, quite long")) << "locked out: " << keyd_.log();
 }
 
 // ---- the forms of the messages and the parameters

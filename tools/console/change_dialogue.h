@@ -30,6 +30,11 @@ class ChangeDialogue {
 
   // Why the last question had no answer, one line.
   [[nodiscard]] const std::string& failure() const { return failure_; }
+  // The new password is the old one from here on.
+  void note_change() {
+    old_ = std::move(new_);
+    new_ = secret::SecretBuffer();
+  }
   // Wipes what it knows.
   void forget() {
     old_ = secret::SecretBuffer();

@@ -156,11 +156,13 @@ void change_password(keyclient_t* client, const Options& options, console::Chang
     const auto status = keyclient_change_password(client, &change);
     if (status == KEYCLIENT_OK) {
       console::tell("password changed");
+      dialogue.note_change();
       continue;
     }
     const std::string why = status == KEYCLIENT_CANCELLED ? dialogue.failure() : keyclient_error();
-    console::complain("keyrun", why + (change.changed != 0 ? "" : "; keyd will ask again"),
-                      console::kRefused);
+    console::complain(
+        "keyrun", why + (change.changed != 0 || status == KEYCLIENT_UNKNOWN ? "" : "; keyd will ask again"),
+        console::kRefused);
     return;
   }
 }
