@@ -109,9 +109,10 @@ class PasswordChangeFaults : public ::testing::TestWithParam<Fault> {
     return client.wait() == 0;
   }
   // After keypasswd has come to its end, however it did.
-  void expect_one_password(const std::string& said) {
+  void expect_one_password(const std::string& said, bool kills_keyd = false) {
     if (content_of(trace()).find("INJECTED") != std::string::npos) was_hit_ = true;
-    if (keyd_.pid() > 0 && keyd_is_gone()) was_hit_ = true;
+    // Of a keyd that is killed under strace the end is seen a moment later.
+    if (kills_keyd && !was_hit_) was_hit_ = eventually([this] { return keyd_is_gone(); }, 1);
     if (keyd_.pid() > 0) keyd_.kill();  // what was not durable is lost now
     keyd_.start_under({});
     ASSERT_TRUE(keyd_.start()) << keyd_.log();
@@ -126,7 +127,10 @@ class PasswordChangeFaults : public ::testing::TestWithParam<Fault> {
     ++(new_works ? changed_ : unchanged_);
     keyd_.stop();
   }
-  void tell() const {
+  // A client says 14 packets, and as many come back: the sweep was not over before it had begun.
+  void expect_all_points() const {
+    EXPECT_GE(changed_ + unchanged_, everything() ? 14 : 3);
+    EXPECT_GE(unchanged_, 1);
     std::printf("%d points: the new password stood %d times, the old one %d times\n", changed_ + unchanged_,
                 changed_, unchanged_);
   }
@@ -148,8 +152,7 @@ TEST_P(PasswordChangeFaults, AtEveryMessageOfTheClient) {
     if (HasFatalFailure()) return;
     if (!was_hit_ && !killed) break;
   }
-  tell();
-  EXPECT_GE(unchanged_, 1);
+  expect_all_points();
 }
 
 TEST_P(PasswordChangeFaults, AtEveryMessageOfKeyd) {
@@ -160,12 +163,11 @@ TEST_P(PasswordChangeFaults, AtEveryMessageOfKeyd) {
     keyd_.start_under(under_strace({"-D", "-f"}, n));
     if (!keyd_.start()) continue;  // hit before it served anybody
     const std::string said = change({});
-    expect_one_password(said);
+    expect_one_password(said, std::string(GetParam().what) == "signal=KILL");
     if (HasFatalFailure()) return;
     if (!was_hit_) break;
   }
-  tell();
-  EXPECT_GE(unchanged_, 1);
+  expect_all_points();
 }
 
 INSTANTIATE_TEST_SUITE_P(Faults, PasswordChangeFaults,
