@@ -11,6 +11,7 @@
 #include "core/exchange/kryptoknight.h"
 #include "core/exchange/srp.h"
 #include "core/table/task_table_layout.h"
+#include "keyd/quota.h"
 
 namespace keyd::daemon {
 
@@ -44,6 +45,7 @@ struct Exchange {
   std::variant<exchange::ChallengeServer, exchange::KryptoknightServer, exchange::SrpServer> machine;
   OpenTry open_try = {};
   std::string_view obstacle = {};  // why its user could not log in so when it began: for the audit log alone
+  Charge verifier = {};            // srp: for what it has in locked memory
   Bytes secret_at_start = {};      // the user's secret, sealed, by which it began
 };
 

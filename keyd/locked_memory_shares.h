@@ -1,5 +1,5 @@
 // How keyd divides its locked memory (core/secret/locked_pool.h) among what holds secrets for long, so that what is
-// admitted finds room: nine sixteenths are for sessions, three for exchanges that have begun and the numbers drawn ahead
+// admitted finds room: nine sixteenths are for sessions, three for exchanges by srp that have begun and the numbers drawn ahead
 // for them, three for the keys that some sessions keep beside, and one for all that comes and goes.
 #pragma once
 

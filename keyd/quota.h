@@ -22,8 +22,9 @@ enum class Resource {
   kTableAnswer,  // that is on its way, two descriptors each: the kernel counts them against keyd's own limit
   kCommandKeys,  // a session that keeps the hash of its login in locked memory
   kChangeKeys,   // a session that keeps the keys for a change of its user's password there
+  kVerifier,     // an exchange by srp: it has the user's verifier and its numbers there, a KiB and more
 };
-inline constexpr std::size_t kResources = 8;
+inline constexpr std::size_t kResources = 9;
 
 // What is held, by all and by each account; outlives the Quota where a Charge does.
 struct Holdings {

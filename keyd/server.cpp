@@ -57,13 +57,13 @@ Quota::Limits limits_of(const Config& config) {
   const std::uint32_t records = std::min({config.table_capacity, std::max(usable / 4, 1u), secrets.sessions});
   // However large a share is, the reserve of each total keeps one account from taking all there is.
   return {Quota::Limit{connections, config.connections_per_uid},
-          Quota::Limit{kAdminConnections, kAdminConnections},
-          Quota::Limit{std::min(records, secrets.exchanges), config.pending_per_uid},
+          Quota::Limit{kAdminConnections, kAdminConnections}, Quota::Limit{records, config.pending_per_uid},
           Quota::Limit{records, config.records_per_uid}, Quota::Limit{config.octets, config.octets_per_uid},
           // Together at most half of what the kernel lets be on its way.
           Quota::Limit{std::max(usable / 4, 1u), config.connections_per_uid},
           Quota::Limit{secrets.kept_keys, config.records_per_uid},
-          Quota::Limit{secrets.kept_keys, config.records_per_uid}};
+          Quota::Limit{secrets.kept_keys, config.records_per_uid},
+          Quota::Limit{secrets.exchanges, config.pending_per_uid}};
 }
 
 std::uint64_t nanoseconds(std::chrono::seconds s) { return static_cast<std::uint64_t>(s.count()) * kSecond; }

@@ -38,6 +38,11 @@ std::optional<BegunSrp> begin_srp(const SrpConversation& conversation, ByteView 
     conversation.refuse_unreadable(start.user(), verifier.error());
     return std::nullopt;
   }
+  auto charge = server.quota().take(Resource::kVerifier, conversation.connection().peer().ids.euid);
+  if (!charge) {
+    conversation.refuse(wire::REFUSAL_BUSY, "too many exchanges by srp are under way; try again later");
+    return std::nullopt;
+  }
   SrpServer machine(server.config().srp_vendor_id);
   auto challenge = machine.challenge(packet, start, std::move(*verifier), crypto::fill_random);
   if (!challenge) {
@@ -47,6 +52,7 @@ std::optional<BegunSrp> begin_srp(const SrpConversation& conversation, ByteView 
   std::string session_id = machine.session_id();
   auto exchange = std::make_unique<Exchange>(
       Exchange{start.user(), table::Scheme::kSrp, suite, std::move(session_id), std::move(machine)});
+  exchange->verifier = std::move(*charge);
   exchange->obstacle = obstacle;
   if (user != nullptr) exchange->secret_at_start = secret_of(*user, suite);
   return BegunSrp{std::move(exchange), std::move(*challenge)};

@@ -226,8 +226,7 @@ TEST_F(Limits, ExchangesThatAwaitTheirProofLeaveLockedMemoryToOthers) {
     ++said[hoarders.back()->hear()];
   }
   EXPECT_GT(said["keyed"], 4);
-  EXPECT_EQ(said["keyed"] +
-                said["at the start: the task table or this account's share of it is full; try again later"],
+  EXPECT_EQ(said["keyed"] + said["at the start: too many exchanges by srp are under way; try again later"],
             120)
       << ::testing::PrintToString(said);
   EXPECT_TRUE(as_uid(kUser, [&] {
