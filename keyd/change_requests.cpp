@@ -13,10 +13,6 @@
 namespace keyd::daemon {
 namespace {
 
-const Bytes& secret_of(const StoredUser& user, wire::Suite suite) {
-  return suite == wire::SUITE_HISTORIC ? user.sealed_historic_verifier : user.sealed_verifier;
-}
-
 AuditEvent line_about(const Connection& connection, std::string_view event, std::string_view reason = {}) {
   AuditEvent line = event_of(connection, event);
   line.user = connection.session->user;
@@ -57,7 +53,7 @@ Result<std::string> store_password(UserStore& store, const StoreSealer& sealer, 
   const auto user = store.find(fresh.user);
   if (!user) return std::unexpected(user.error());
   if (!*user || (*user)->id != fresh.user_id || (*user)->state != UserState::kActive ||
-      secret_of(**user, fresh.suite) != fresh.proved_secret)
+      sealed_verifier_of(**user, fresh.suite) != fresh.proved_secret)
     return fail(Code::kConflict, "the user was changed meanwhile; authenticate again");
   Bytes sealed_history;
   if (fresh.keep != 0) {

@@ -228,9 +228,7 @@ void PasswordChanges::lay_question(Connection& connection, const StoredUser& use
                 change.context.suite == wire::SUITE_HISTORIC ? exchange::XDerivation{}
                                                              : exchange::kDefaultDerivation}};
   // Its client has the salt and the group that the session was made by; another session may have changed them since.
-  const Bytes& verifier =
-      change.context.suite == wire::SUITE_HISTORIC ? user.sealed_historic_verifier : user.sealed_verifier;
-  const bool has_these = change.made_by == verifier;
+  const bool has_these = change.made_by == sealed_verifier_of(user, change.context.suite);
   question.same_group = has_these && question.fresh.group == now->group;
   question.same_salt = has_these && !config.change_salt;
   question.as_eap_srp = change.context.suite == wire::SUITE_HISTORIC && config.change_as_eap_srp;

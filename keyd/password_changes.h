@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 
@@ -41,7 +42,7 @@ class PasswordChanges {
   // It was re-authenticated within: it has other keys, and what was asked under the earlier ones is asked anew.
   void renewed(Connection& connection, exchange::SrpKeys keys, Bytes made_by);
   // An exchange is nested in it, and goes when its time is up.
-  void watch_nested(Connection& connection) { nesting_.push_back(connection.weak_from_this()); }
+  void watch_nested(Connection& connection) { nesting_.insert(connection.weak_from_this()); }
   // An exec is planned: what comes after it has no keys of a change.
   void handed_over(Connection& connection);
 
@@ -78,7 +79,7 @@ class PasswordChanges {
   Server& server_;
   std::optional<PlacedDirectory> directory_;
   std::unordered_map<std::string, std::shared_ptr<PasswordUse>> uses_;  // by user id; of users with a session
-  std::vector<std::weak_ptr<Connection>> nesting_;
+  std::set<std::weak_ptr<Connection>, std::owner_less<>> nesting_;      // each once, however often it begins
   BootTime swept_ = 0;
 };
 

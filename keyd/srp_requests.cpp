@@ -13,10 +13,6 @@ namespace {
 
 using exchange::SrpServer;
 
-const Bytes& secret_of(const StoredUser& user, table::Suite suite) {
-  return suite == table::Suite::kHistoric ? user.sealed_historic_verifier : user.sealed_verifier;
-}
-
 // What a proof that did not hold is put down to.
 std::string_view reason_of(const Exchange& exchange) {
   return exchange.obstacle.empty() ? std::string_view("wrong-proof") : exchange.obstacle;
@@ -54,7 +50,7 @@ std::optional<BegunSrp> begin_srp(const SrpConversation& conversation, ByteView 
       Exchange{start.user(), table::Scheme::kSrp, suite, std::move(session_id), std::move(machine)});
   exchange->verifier = std::move(*charge);
   exchange->obstacle = obstacle;
-  if (user != nullptr) exchange->secret_at_start = secret_of(*user, suite);
+  if (user != nullptr) exchange->secret_at_start = sealed_verifier_of(*user, start.suite());
   return BegunSrp{std::move(exchange), std::move(*challenge)};
 }
 
@@ -177,7 +173,8 @@ void conclude(const SrpConversation& conversation, const StoredUser* user) {
     conversation.deny(obstacle);
     return;
   }
-  if (secret_of(*user, exchange.suite) != exchange.secret_at_start) {  // the password was changed meanwhile
+  if (sealed_verifier_of(*user, machine_of(*conversation.exchange()).choice().suite()) !=
+      exchange.secret_at_start) {  // the password was changed meanwhile
     conversation.deny("password-changed");
     return;
   }

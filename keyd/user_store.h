@@ -74,6 +74,11 @@ struct StoredUser {
 };
 inline constexpr std::size_t kHistorySaltSize = 16, kHistoryHashSize = 32;  // octets
 
+// The verifier of that suite, sealed; empty: none.
+[[nodiscard]] inline const Bytes& sealed_verifier_of(const StoredUser& user, wire::Suite suite) {
+  return suite == wire::SUITE_HISTORIC ? user.sealed_historic_verifier : user.sealed_verifier;
+}
+
 // The secrets that an enrolment or a change of password gives a user. What is empty is taken away, and with a scheme's
 // last secret the scheme.
 struct UserSecrets {
