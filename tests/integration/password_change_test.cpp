@@ -54,23 +54,27 @@ class PasswordChange : public ::testing::Test {
     const Json due = Json::parse(keyd_.keyadm({"user", "show", "alice", "-o", "json"}).out)["change_due"];
     return due.is_null() ? "" : due.get<std::string>();
   }
-  // Of the group that keyd names for the user.
-  [[nodiscard]] std::size_t modulus_octets(const std::string& user) const {
-    std::size_t octets = 0;
+  // What keyd names for the user: "octets of the group's modulus salt".
+  [[nodiscard]] std::string parameters(const std::string& user) const {
     Forked client([&](Forked::Child& child) {
       RawClient raw(keyd_.runtime_dir());
       if (!raw.begin_srp(RawClient::srp_choice(user))) return 1;
-      child.say(std::to_string(raw.srp->parameters().group.octets()));
+      const auto named = raw.srp->parameters();
+      child.say(std::to_string(named.group.octets()) + " " + to_hex(named.salt));
       return 0;
     });
-    octets = std::stoul("0" + client.hear());
-    client.wait();
-    return octets;
+    const std::string said = client.hear();
+    EXPECT_EQ(client.wait(), 0);
+    return said;
+  }
+  [[nodiscard]] std::size_t modulus_octets(const std::string& user) const {
+    return std::stoul("0" + parameters(user));
   }
   PrivateKeyd keyd_;
 };
 
 TEST_F(PasswordChange, ByTheUsersOwnWish) {
+  const std::string before = parameters("alice");
   LibraryClient client(keyd_.runtime_dir());
   ASSERT_EQ(client.login("alice", kOld), KEYCLIENT_OK) << keyclient_error();
   EXPECT_EQ(keyclient_change_requested(client.handle()), 0);
@@ -79,6 +83,7 @@ TEST_F(PasswordChange, ByTheUsersOwnWish) {
   EXPECT_TRUE(client.changed);
   EXPECT_EQ(client.echo("still there"), KEYCLIENT_OK) << keyclient_error();
   client.close();
+  EXPECT_NE(parameters("alice"), before) << "with another salt";
   EXPECT_TRUE(is_denied("alice", kOld));
   EXPECT_TRUE(logs_in("alice", kNew)) << keyclient_error();
 }
@@ -480,10 +485,12 @@ class SteadySalt : public PasswordChange {
   SteadySalt() : PasswordChange("[password]\nnew_salt = false\n") {}
 };
 TEST_F(SteadySalt, StaysWhereNoNewOneIsWanted) {
+  const std::string before = parameters("alice");
   LibraryClient client(keyd_.runtime_dir());
   ASSERT_EQ(client.login("alice", kOld), KEYCLIENT_OK) << keyclient_error();
   ASSERT_EQ(client.change(kOld, {kNew}), KEYCLIENT_OK) << keyclient_error();
   client.close();
+  EXPECT_EQ(parameters("alice"), before);
   EXPECT_TRUE(logs_in("alice", kNew));
 }
 
