@@ -154,20 +154,4 @@ Result<void> SqliteUserStore::carry(const std::vector<Carried>& carried) {
   });
 }
 
-Result<std::vector<std::string>> SqliteUserStore::passwords_older_than(std::uint64_t before,
-                                                                       std::size_t limit) {
-  static_assert(scheme_bit(table::Scheme::kSrp) == 8);  // as in the index users_by_password_age
-  SqliteStatement select(db_.get(),
-                         "SELECT name FROM users WHERE change_reason = 0 AND schemes & 8 != 0 AND state = 0"
-                         " AND password_changed < ? ORDER BY password_changed LIMIT ?");
-  select.bind(count_for_row(before)).bind(count_for_row(limit));
-  std::vector<std::string> names;
-  for (;;) {
-    const auto step = select.step();
-    if (step == SqliteStatement::Step::kDone) return names;
-    if (step == SqliteStatement::Step::kFailed) return failure("look for old passwords");
-    names.push_back(select.text(0));
-  }
-}
-
 }  // namespace keyd::daemon

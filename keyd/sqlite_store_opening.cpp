@@ -100,7 +100,6 @@ constexpr const char* kChangesSchema = R"(
     sealed BLOB NOT NULL CHECK (length(sealed) > 0),
     PRIMARY KEY (user_id, version)
   ) STRICT, WITHOUT ROWID;
-  CREATE INDEX users_by_password_age ON users (password_changed) WHERE change_reason = 0 AND schemes & 8 != 0;
 )";
 
 Error damaged() {

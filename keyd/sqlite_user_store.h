@@ -44,7 +44,6 @@ class SqliteUserStore final : public UserStore {
                                const Bytes& sealed_history, std::uint32_t keep) override;
   Result<std::vector<Bytes>> password_history(const std::string& user_id) override;
   Result<void> carry(const std::vector<Carried>& carried) override;
-  Result<std::vector<std::string>> passwords_older_than(std::uint64_t before, std::size_t limit) override;
   Result<std::vector<TryCount>> tries() override;
   Result<void> record_tries(const std::vector<TryCount>& counts) override;
   Result<void> set_credential(const std::string& user, const std::string& name, const Bytes& sealed,

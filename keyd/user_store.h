@@ -236,10 +236,6 @@ class UserStore {
   // Adds it to what the users' passwords have carried, in one change; sums that would be too large stay at the largest
   // (2^63-1). Users who are gone are passed over. No new version.
   [[nodiscard]] virtual Result<void> carry(const std::vector<Carried>& carried) = 0;
-  // The names of at most `limit` active users of the scheme `srp` whose password was changed before `before` and of whom
-  // no change is due; the oldest first.
-  [[nodiscard]] virtual Result<std::vector<std::string>> passwords_older_than(std::uint64_t before,
-                                                                              std::size_t limit) = 0;
 
   // Failed tries, at names that exist and at others.
   [[nodiscard]] virtual Result<std::vector<TryCount>> tries() = 0;

@@ -266,7 +266,7 @@ void make_sample_store(const std::string& directory) {
 }
 
 void make_version(int version, const std::string& directory) {
-  std::string sql = "DROP INDEX users_by_password_age; DROP TABLE password_history;";
+  std::string sql = "DROP TABLE password_history; ";
   for (const char* column : {"change_reason", "change_serial", "change_since", "change_failures",
                              "carried_octets", "carried_records", "history_salt"})
     sql += std::string("ALTER TABLE users DROP COLUMN ") + column + "; ";

@@ -128,7 +128,7 @@ void decode(ByteView octets) {
 }  // namespace keyd::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size > 4096) return 0;
+  if (size > 1024) return 0;
   const keyd::fuzz::LockedMemoryBalance balance;
   keyd::fuzz::decode({data, size});
   keyd::fuzz::Change(keyd::fuzz::Script({data, size})).run();

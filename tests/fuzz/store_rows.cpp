@@ -196,8 +196,6 @@ void write_and_read(Script script) {
   const auto history = store.password_history(id);
   must(history && history->size() <= 2);
   for (const Bytes& past : *history) must(!daemon::unseal_history(*database.store.sealer, id, past));
-  const auto old = store.passwords_older_than(~std::uint64_t{0}, 2);
-  must(!old || old->size() <= 2);
   std::uint64_t shaped = 0;
   const auto shapes = store.shapes();
   if (shapes) {

@@ -16,6 +16,7 @@
 #include "core/exchange/srp.h"
 #include "tests/support/content.h"
 #include "tests/support/eventually.h"
+#include "tests/support/library_client.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
 #include "tests/support/wide_limits.h"
@@ -35,7 +36,6 @@ class InteropTpasswd : public ::testing::Test {
   explicit InteropTpasswd(const std::string& configuration = {})
       : keyd_("[historic]\nenabled = true\n" + std::string(kUnlimitedTries) + configuration) {}
   void SetUp() override { ASSERT_TRUE(keyd_.start()) << keyd_.log(); }
-  void TearDown() override { keyclient_close(client_); }
 
   [[nodiscard]] std::string path(const std::string& name) const { return keyd_.directory() + "/" + name; }
   void write(const std::string& name, const std::string& content) const {
@@ -87,29 +87,13 @@ class InteropTpasswd : public ::testing::Test {
   // By libkeyclient. keyd hears of an earlier client's end in its own time.
   bool comes_to(const std::string& user, const std::string& password, keyclient_status status,
                 const char* suite = "modern") {
-    return eventually([&] {
-      keyclient_options options{};
-      options.size = sizeof options;
-      const std::string directory = keyd_.runtime_dir();
-      options.runtime_dir = directory.c_str();
-      keyclient_close(client_);
-      client_ = nullptr;
-      EXPECT_EQ(keyclient_open(&options, &client_), KEYCLIENT_OK);
-      keyclient_login login{};
-      login.size = sizeof login;
-      login.user = user.c_str();
-      login.scheme = "srp";
-      login.suite = suite;
-      login.password = password.data();
-      login.password_size = password.size();
-      login.accept_fast_derivations = 1;
-      return keyclient_authenticate(client_, &login) == status;
-    });
+    client_.suite = suite;
+    client_.accept_fast = true;
+    return eventually([&] { return client_.login(user, password) == status; });
   }
   // By the machine itself, with a policy that takes groups which the library would not.
   bool comes_in_by_a_small_group(const std::string& user, const std::string& password) {
-    keyclient_close(client_);  // a process has one session
-    client_ = nullptr;
+    client_.close();  // a process has one session
     return eventually([&] {
       RawClient raw(keyd_.runtime_dir());
       exchange::SrpClientPolicy policy;
@@ -134,7 +118,7 @@ class InteropTpasswd : public ::testing::Test {
   }
 
   PrivateKeyd keyd_;
-  keyclient_t* client_ = nullptr;
+  LibraryClient client_{keyd_.runtime_dir()};
 };
 
 // ---- in

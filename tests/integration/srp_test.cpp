@@ -10,6 +10,7 @@
 #include "core/crypto/random.h"
 #include "tests/support/eventually.h"
 #include "tests/support/forked.h"
+#include "tests/support/library_client.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
 #include "tests/support/wide_limits.h"
@@ -29,30 +30,16 @@ class Srp : public ::testing::Test {
   }
   keyclient_status login(const std::string& user, const std::string& password, const char* suite = "modern",
                          const char* interleave = nullptr) {
-    keyclient_options options{};
-    options.size = sizeof options;
-    const std::string directory = keyd_.runtime_dir();
-    options.runtime_dir = directory.c_str();
-    keyclient_close(client_);
-    client_ = nullptr;
-    EXPECT_EQ(keyclient_open(&options, &client_), KEYCLIENT_OK);
-    keyclient_login login{};
-    login.size = sizeof login;
-    login.user = user.c_str();
-    login.scheme = "srp";
-    login.suite = suite;
-    login.interleave = interleave;
-    login.password = password.data();
-    login.password_size = password.size();
-    return keyclient_authenticate(client_, &login);
+    client_.suite = suite;
+    client_.interleave = interleave;
+    return client_.login(user, password);
   }
   bool comes_to(const std::string& user, const std::string& password, keyclient_status status,
                 const char* suite = "modern", const char* interleave = nullptr) {
     return eventually([&] { return login(user, password, suite, interleave) == status; });
   }
-  void TearDown() override { keyclient_close(client_); }
   PrivateKeyd keyd_;
-  keyclient_t* client_ = nullptr;
+  LibraryClient client_{keyd_.runtime_dir()};
 };
 
 TEST_F(Srp, MarksTheProcessPendingThenCompleteAndForgetsItWhenItIsKilled) {
@@ -143,9 +130,9 @@ TEST_F(Srp, ServesTheLibraryAndKeyrun) {
   ASSERT_EQ(login("alice", "right"), KEYCLIENT_OK) << keyclient_error();
   char value[16];
   std::size_t size = sizeof value;
-  ASSERT_EQ(keyclient_credential(client_, "token", value, &size), KEYCLIENT_OK);
+  ASSERT_EQ(keyclient_credential(client_.handle(), "token", value, &size), KEYCLIENT_OK);
   EXPECT_EQ(std::string(value, size), "the token");
-  EXPECT_EQ(keyclient_rekey(client_), KEYCLIENT_OK);
+  EXPECT_EQ(keyclient_rekey(client_.handle()), KEYCLIENT_OK);
   EXPECT_TRUE(comes_to("alice", "wrong", KEYCLIENT_DENIED)) << keyclient_error();
 }
 
@@ -157,7 +144,7 @@ TEST_F(Srp, TheHistoricSuiteIsByNameByPolicyAndMarkedInBothOrders) {
     ASSERT_TRUE(comes_to("old", "right", KEYCLIENT_OK, "historic", order)) << keyclient_error();
     keyclient_identity me{};
     me.size = sizeof me;
-    ASSERT_EQ(keyclient_whoami(client_, &me), KEYCLIENT_OK);
+    ASSERT_EQ(keyclient_whoami(client_.handle(), &me), KEYCLIENT_OK);
     EXPECT_STREQ(me.suite, "historic");
     EXPECT_STREQ(me.scheme, "srp");
     EXPECT_TRUE(comes_to("old", "wrong", KEYCLIENT_DENIED, "historic", order));

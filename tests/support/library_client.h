@@ -25,6 +25,7 @@ class LibraryClient {
   bool can_change = true;  // what the next login declares
   bool accept_fast = false;
   const char* suite = "modern";
+  const char* interleave = nullptr;
 
   // A new handle, and the exchange srp on it.
   keyclient_status login(const std::string& user, const std::string& password) {
@@ -38,6 +39,7 @@ class LibraryClient {
     login.user = user.c_str();
     login.scheme = "srp";
     login.suite = suite;
+    login.interleave = interleave;
     login.password = password.data();
     login.password_size = password.size();
     login.can_change_password = can_change ? 1 : 0;

@@ -6,12 +6,11 @@
 #include <filesystem>
 #include <limits>
 
-#include "keyd/sqlite_user_store.h"
+#include "tests/unit/support/open_store.h"
 
 namespace keyd::daemon {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 constexpr std::uint64_t kLargest = std::numeric_limits<std::int64_t>::max();
@@ -20,23 +19,8 @@ exchange::SrpVerifier verifier(std::uint8_t v) {
   return {*exchange::SrpGroup::listed(2048), Bytes(16, v), {}, secret::SecretBuffer::copy_of(Bytes(200, v))};
 }
 
-class PasswordChanges : public ::testing::Test {
+class PasswordChanges : public WithOpenStore {
  protected:
-  void SetUp() override {
-    directory_ = ::testing::TempDir() + "keyd-changes-" + std::to_string(::getpid());
-    std::filesystem::remove_all(directory_);
-    auto opened = SqliteUserStore::open(directory_);
-    ASSERT_TRUE(opened) << opened.error().message();
-    store_ = std::move(*opened);
-  }
-  void TearDown() override {
-    store_ = {};
-    std::filesystem::remove_all(directory_);
-  }
-  UserStore& users() { return *store_.users; }
-  const StoreSealer& sealer() { return *store_.sealer; }
-  StoredUser found(const std::string& name) { return users().find(name).value().value(); }
-
   UserSecrets verifiers(const std::string& id, std::uint8_t v) {
     UserSecrets secrets;
     secrets.sealed_verifier = *seal_verifier(sealer(), id, wire::SUITE_MODERN, verifier(v));
@@ -87,9 +71,6 @@ class PasswordChanges : public ::testing::Test {
         << sqlite3_errmsg(db);
     EXPECT_EQ(sqlite3_close(db), SQLITE_OK);
   }
-
-  std::string directory_;
-  OpenedStore store_;
 };
 
 // ---- what is due
@@ -369,31 +350,6 @@ TEST_F(PasswordChanges, WhatSessionsCarryStaysAtTheLargestNumber) {
   ASSERT_TRUE(users().carry({{alice.id, kLargest, ~std::uint64_t{0}}}));
   EXPECT_EQ(found("alice").carried_octets, kLargest);
   EXPECT_EQ(found("alice").carried_records, kLargest);
-}
-
-TEST_F(PasswordChanges, OldPasswordsAreThoseThatAreToBeChangedFirst) {
-  add("new", 5000);
-  add("younger", 2000);
-  add("old", 1000);
-  add("ancient", 500);
-  StoredUser kryptoknight = user("kryptoknight", 1);
-  kryptoknight.schemes = scheme_bit(table::Scheme::kKryptoknight);
-  ASSERT_TRUE(users().add(kryptoknight));
-  add("disabled", 1);
-  ASSERT_TRUE(users().set_state("disabled", UserState::kDisabled));
-  const auto names = [&](std::uint64_t before, std::size_t limit) {
-    return users().passwords_older_than(before, limit).value();
-  };
-  EXPECT_THAT(names(5000, 10), ElementsAre("ancient", "old", "younger"));
-  EXPECT_THAT(names(5000, 2), ElementsAre("ancient", "old"));
-  EXPECT_THAT(names(1000, 10), ElementsAre("ancient"));
-  EXPECT_THAT(names(0, 10), IsEmpty());
-  EXPECT_THAT(names(5000, 0), IsEmpty());
-  EXPECT_EQ(names(~std::uint64_t{0}, 10).size(), 4u);
-  ASSERT_TRUE(users().ask_change("ancient", ChangeReason::kAge));
-  EXPECT_THAT(names(5000, 2), ElementsAre("old", "younger"));
-  ASSERT_TRUE(change(found("old"), 'o', 0));
-  EXPECT_THAT(names(5000, 2), ElementsAre("younger"));
 }
 
 // ---- rows that keyd has not written

@@ -6,10 +6,9 @@
 #include <sqlite3.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <map>
 
-#include "keyd/sqlite_user_store.h"
+#include "tests/unit/support/open_store.h"
 
 namespace keyd::daemon {
 namespace {
@@ -31,21 +30,8 @@ exchange::PasswordHash historic(std::size_t salt, std::size_t size = 16) {
   return hash;
 }
 
-class UserHashes : public ::testing::Test {
+class UserHashes : public WithOpenStore {
  protected:
-  void SetUp() override {
-    directory_ = ::testing::TempDir() + "keyd-users-" + std::to_string(::getpid());
-    std::filesystem::remove_all(directory_);
-    auto opened = SqliteUserStore::open(directory_);
-    ASSERT_TRUE(opened) << opened.error().message();
-    store_ = std::move(*opened);
-  }
-  void TearDown() override {
-    store_ = {};
-    std::filesystem::remove_all(directory_);
-  }
-  UserStore& users() { return *store_.users; }
-  const StoreSealer& sealer() { return *store_.sealer; }
   Bytes sealed(const exchange::PasswordHash& hash, char id = 'a') {
     return seal_hash(sealer(), std::string(16, id), hash).value_or(Bytes());
   }
@@ -61,10 +47,6 @@ class UserHashes : public ::testing::Test {
     made.sealed_md5 = sealed(historic(8), id);
     return made;
   }
-  StoredUser found(const std::string& name) { return users().find(name).value().value(); }
-
-  std::string directory_;
-  OpenedStore store_;
 };
 
 TEST_F(UserHashes, ComeBackAsTheyWereSealed) {
