@@ -16,6 +16,7 @@
 #include <atomic>
 #include <memory>
 
+#include "tests/support/eventually.h"
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
@@ -75,7 +76,10 @@ int exchange_as_other(const std::string& runtime_dir) {
   login.scheme = "challenge";
   login.password = "right";
   login.password_size = 5;
-  if (const auto done = keyclient_authenticate(client, &login); done != KEYCLIENT_OK) return done;
+  // Tier watch says so when the bomb's own execs are more than it has read; it is for the client to ask again.
+  keyclient_status done = KEYCLIENT_BUSY;
+  (void)eventually([&] { return (done = keyclient_authenticate(client, &login)) != KEYCLIENT_BUSY; });
+  if (done != KEYCLIENT_OK) return done;
   std::string value(64, '\0');
   std::size_t size = value.size();
   return keyclient_credential(client, "token", value.data(), &size);
@@ -126,7 +130,7 @@ TEST_P(ForkBomb, OfOneUidLeavesAnotherItsHundredExchanges) {
   Forked after([&](Forked::Child&) {
     become(kBomber);
     RawClient raw(keyd.runtime_dir());
-    return raw.start(RawClient::choice("alice")) && raw.prove("right") ? 0 : 1;
+    return raw.authenticate("alice", "right") ? 0 : 1;
   });
   EXPECT_EQ(after.wait(), 0);
   ::munmap(shared, sizeof(Count));

@@ -26,7 +26,7 @@ using ::testing::HasSubstr;
 bool authenticates(const PrivateKeyd& keyd, const std::string& user, const std::string& password) {
   Forked client([&](Forked::Child&) {
     RawClient raw(keyd.runtime_dir());
-    return raw.start(RawClient::choice(user)) && raw.prove(password) ? 0 : 1;
+    return raw.authenticate(user, password) ? 0 : 1;
   });
   return client.wait() == 0;
 }

@@ -69,7 +69,7 @@ class SyscallSweep : public ::testing::Test {
   bool authenticates(const std::string& password) {
     Forked client([&](Forked::Child&) {
       RawClient raw(keyd_.runtime_dir());
-      return raw.start(RawClient::choice("alice")) && raw.prove(password) ? 0 : 1;
+      return raw.authenticate("alice", password) ? 0 : 1;
     });
     return client.wait() == 0;
   }

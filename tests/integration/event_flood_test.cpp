@@ -24,6 +24,8 @@
 #include <vector>
 
 #include "core/base/unique_fd.h"
+#include "core/crypto/random.h"
+#include "core/kernel/proc_connector.h"
 #include "tests/support/connector_operations.h"
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
@@ -172,6 +174,25 @@ TEST_F(EventFlood, ExecsOfOthersEndNobodysRecordAndOnesOwnStillDoes) {
   EXPECT_EQ(keyd_.log().find("events were lost"), std::string::npos);
   leaver.say("exec");
   EXPECT_TRUE(keyd_.wait_for_state(leaver.pid(), "REVOKED", 10));
+}
+
+TEST_F(EventFlood, WhatOtherKeydsSayAtTheirStartKeepsNobodyWaiting) {
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_EQ(::kill(keyd_.pid(), SIGSTOP), 0);
+    const auto another = kernel::ProcConnector::open(), third = kernel::ProcConnector::open();
+    Forked client([&](Forked::Child& child) {
+      RawClient raw(keyd_.runtime_dir());
+      exchange::ChallengeClient machine(RawClient::choice("alice"));
+      child.say(raw.send(*machine.start(crypto::fill_random)) ? "sent" : "not sent");
+      const auto answer = raw.receive_message();
+      child.say(answer.has_challenge_numbers() ? "challenged" : answer.refused().text());
+      return 0;
+    });
+    EXPECT_EQ(client.hear(), "sent");
+    ASSERT_EQ(::kill(keyd_.pid(), SIGCONT), 0);
+    ASSERT_TRUE(another && third);
+    EXPECT_EQ(client.hear(), "challenged") << i;
+  }
 }
 
 TEST_F(EventFlood, ChangesOfIdsOfOthersEndNobodysRecordAndOnesOwnStillDoes) {

@@ -26,7 +26,7 @@ c++ -std=c++17 -Wall -Wextra -Wpedantic -Werror -o "$scratch/face" "$scratch/fac
 export KEYD_RUNTIME_DIR=$scratch/run
 "$prefix/sbin/keyd" -F --runtime-dir "$KEYD_RUNTIME_DIR" --state-dir "$scratch/state" >"$scratch/out" 2>"$scratch/log" &
 daemon=$!
-for _ in $(seq 100); do grep -q ready "$scratch/out" && break; sleep 0.05; done
+for _ in $(seq 1200); do grep -q ready "$scratch/out" && break; sleep 0.05; done
 "$prefix/sbin/keyadm" user add alice --password-fd 3 3<<<'right'
 printf 'a value' | "$prefix/sbin/keyadm" credential set alice token --value-fd 0
 for program in by-pkg-config by-pkg-config-static by-cmake; do

@@ -36,7 +36,7 @@ class Lookup : public ::testing::Test {
   std::unique_ptr<Forked> authenticated(const std::function<void(Forked::Child&)>& then = {}) {
     auto process = std::make_unique<Forked>([this, then](Forked::Child& child) {
       RawClient raw(keyd_.runtime_dir());
-      child.say(raw.start(RawClient::choice("alice")) && raw.prove("right") ? "in" : "out");
+      child.say(raw.authenticate("alice", "right") ? "in" : "out");
       child.hear();
       if (then) then(child);
       return 0;

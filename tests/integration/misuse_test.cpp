@@ -24,7 +24,7 @@ class Misuse : public ::testing::Test {
   }
   void TearDown() override {
     RawClient raw(keyd_.runtime_dir());
-    EXPECT_TRUE(raw.start(RawClient::choice("alice")) && raw.prove("right")) << "keyd serves nobody any more";
+    EXPECT_TRUE(raw.authenticate("alice", "right")) << "keyd serves nobody any more";
   }
   wire::RefusalCode refusal_of(ByteView packet) {
     RawClient raw(keyd_.runtime_dir());
@@ -115,7 +115,7 @@ TEST_F(Misuse, AChangedOfferIsAFailedExchange) {
 
 TEST_F(Misuse, ARecordThatIsRepeatedEndsTheSession) {
   RawClient raw(keyd_.runtime_dir());
-  ASSERT_TRUE(raw.start(RawClient::choice("alice")) && raw.prove("right"));
+  ASSERT_TRUE(raw.authenticate("alice", "right"));
   wire::SessionRequest whoami;
   whoami.mutable_whoami();
   const Bytes once = raw.sealed(whoami);
@@ -139,7 +139,7 @@ TEST_F(Misuse, ARecordOfAnotherSessionEndsTheSession) {
   });
   ASSERT_TRUE(from_hex(other.hear(), foreign));
   RawClient raw(keyd_.runtime_dir());
-  ASSERT_TRUE(raw.start(RawClient::choice("alice")) && raw.prove("right"));
+  ASSERT_TRUE(raw.authenticate("alice", "right"));
   raw.send(foreign);
   EXPECT_TRUE(raw.receive_message().has_refused());
   EXPECT_EQ(keyd_.state_of(other.pid()), "COMPLETE");  // the one it was stolen from is untouched

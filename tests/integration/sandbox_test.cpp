@@ -82,6 +82,7 @@ TEST(Sandbox, AKeydOfAnAccountOfItsOwnReachesTheTierThatRootDoes) {
   const auto tier_of = [](const char* config) {
     PrivateKeyd keyd(config);
     EXPECT_TRUE(keyd.start()) << keyd.log();
+    EXPECT_TRUE(keyd.is_healthy());
     const std::string shown = keyd.keyadm({"health"}).out;
     const std::size_t at = shown.find("tier:");
     return at == std::string::npos ? shown : shown.substr(at, shown.find('\n', at) - at);

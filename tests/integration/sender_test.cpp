@@ -122,7 +122,7 @@ TEST_F(Sender, AnUnprivilegedProcessIsKnownByItsOwnUid) {
   Forked client([&](Forked::Child& child) {
     if (::setresgid(65534, 65534, 65534) != 0 || ::setresuid(65533, 65533, 65533) != 0) return 1;
     RawClient raw(keyd_.runtime_dir());
-    child.say(raw.start(RawClient::choice("alice")) && raw.prove("right") ? "in" : "out");
+    child.say(raw.authenticate("alice", "right") ? "in" : "out");
     child.hear();
     return 0;
   });

@@ -30,7 +30,7 @@ TEST(Start, ASecondKeydOnTheSameDirectoryIsRefusedAndTheFirstGoesOn) {
                            first.runtime_dir(), "--state-dir", first.directory() + "/other"});
   EXPECT_EQ(second.exit_code, 1);
   EXPECT_THAT(second.err, HasSubstr("another keyd runs on"));
-  EXPECT_EQ(first.keyadm({"health"}).exit_code, 0);
+  EXPECT_TRUE(first.is_healthy());
 }
 
 TEST(Start, SocketsOfAKilledKeydAreReplaced) {
@@ -144,7 +144,7 @@ TEST(Start, GoesToTheBackgroundWhenNotToldOtherwise) {
                            keyd.runtime_dir(), "--state-dir", keyd.state_dir()});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.out, "keyd: ready\n");
-  EXPECT_EQ(keyd.keyadm({"health"}).exit_code, 0);
+  EXPECT_TRUE(keyd.is_healthy());
   const auto pids = run({"/usr/bin/pgrep", "-f", keyd.runtime_dir()});
   ASSERT_FALSE(pids.out.empty());
   EXPECT_EQ(::kill(std::stoi(pids.out), SIGTERM), 0);
@@ -180,7 +180,7 @@ TEST(Start, AnUnprivilegedKeydRunsInADirectoryOfItsOwnAtATierThatHoldsForOthersP
   ASSERT_EQ(added.exit_code, 0) << added.err;
   Forked client([&](Forked::Child& child) {
     RawClient raw(place.runtime_dir());
-    child.say(raw.start(RawClient::choice("alice")) && raw.prove("right") ? "in" : "out");
+    child.say(raw.authenticate("alice", "right") ? "in" : "out");
     child.hear();
     if (watch) ::fcntl(raw.descriptor(), F_SETFD, 0);
     ::execl("/bin/sleep", "sleep", "30", static_cast<char*>(nullptr));
@@ -204,7 +204,7 @@ TEST(Start, RunsAsTheAccountOfItsConfigurationAndGivesTheAdminSocketToItsGroup) 
   Forked stranger([&](Forked::Child&) {
     if (::setresgid(65533, 65533, 65533) != 0 || ::setresuid(65533, 65533, 65533) != 0) return 1;
     RawClient raw(keyd.runtime_dir());
-    return raw.start(RawClient::choice("alice")) && raw.prove("right") ? 0 : 2;
+    return raw.authenticate("alice", "right") ? 0 : 2;
   });
   EXPECT_EQ(stranger.wait(), 0);
 }

@@ -43,7 +43,7 @@ class Store : public ::testing::Test {
     ASSERT_TRUE(keyd_.start()) << keyd_.log();
     Forked client([&](Forked::Child&) {
       RawClient raw(keyd_.runtime_dir());
-      return raw.start(RawClient::choice("alice")) && raw.prove("right") ? 0 : 1;
+      return raw.authenticate("alice", "right") ? 0 : 1;
     });
     EXPECT_EQ(client.wait(), 0);
   }

@@ -62,10 +62,13 @@ struct Pipe {
 CommandResult run(const std::vector<std::string>& arguments, const std::string& input) {
   Pipe in, out, err;
   const pid_t child = spawn(arguments, in.read_end, out.write_end, err.write_end);
-  ::close(in.read_end);
   ::close(out.write_end);
   ::close(err.write_end);
+  // Into a pipe that holds it all and has our own reader: neither does it wait, nor is there a SIGPIPE when the child ends
+  // without reading.
+  ::fcntl(in.write_end, F_SETPIPE_SZ, 1 << 20);
   (void)!::write(in.write_end, input.data(), input.size());
+  ::close(in.read_end);
   ::close(in.write_end);
   CommandResult result;
   std::array<pollfd, 2> entries{pollfd{out.read_end, POLLIN, 0}, pollfd{err.read_end, POLLIN, 0}};
@@ -260,6 +263,10 @@ std::string PrivateKeyd::state_of(pid_t process) const {
   const auto json = nlohmann::json::parse(result.out, nullptr, false);
   if (json.is_discarded() || json["tasks"].empty()) return {};
   return json["tasks"][0]["state"];
+}
+
+bool PrivateKeyd::is_healthy() const {
+  return eventually([&] { return keyadm({"health"}).exit_code == 0; });
 }
 
 bool PrivateKeyd::wait_for_state(pid_t process, const std::string& state, double seconds) const {

@@ -68,11 +68,13 @@ class PrivateKeyd {
   [[nodiscard]] std::string config_file() const { return directory_ + "/keyd.toml"; }
   [[nodiscard]] std::string log() const;
   // Waits up to `seconds` until the log says this: the line of a denial comes behind its answer.
-  [[nodiscard]] bool wait_for_log(const std::string& text, double seconds = 5) const;
+  [[nodiscard]] bool wait_for_log(const std::string& text, double seconds = 30) const;
 
   // keyadm and keystat of this keyd.
   CommandResult keyadm(std::vector<std::string> arguments, const std::string& input = {}) const;
   CommandResult keystat(std::vector<std::string> arguments) const;
+  // That keyd is live and ready, in a while: a disk that is slow at the moment makes it say otherwise.
+  [[nodiscard]] bool is_healthy() const;
   // Enrols a user, or fails the test. Where `more` names no scheme, for challenge: most tests are not about a scheme,
   // and its exchange is the quickest.
   void enrol(const std::string& user, const std::string& password, std::vector<std::string> more = {}) const;
@@ -81,7 +83,7 @@ class PrivateKeyd {
   // The state that keystat shows for a process, e.g. "COMPLETE"; empty when it has no record.
   [[nodiscard]] std::string state_of(pid_t process) const;
   // Waits up to `seconds` for that state.
-  [[nodiscard]] bool wait_for_state(pid_t process, const std::string& state, double seconds = 5) const;
+  [[nodiscard]] bool wait_for_state(pid_t process, const std::string& state, double seconds = 30) const;
 
  private:
   void reap();

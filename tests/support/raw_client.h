@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "core/base/clock.h"
 #include "core/exchange/challenge.h"
 #include "core/exchange/kryptoknight.h"
 #include "core/exchange/srp.h"
@@ -22,9 +23,9 @@ class RawClient {
   bool send(ByteView packet, int descriptor = -1);
   bool send(wire::ClientPacket packet);
   // The next packet, within `seconds`; nothing at the end of the connection or when time runs out.
-  std::optional<Bytes> receive(double seconds = 5);
+  std::optional<Bytes> receive(double seconds = 30);
   // The next packet as a message; one without a body when there is none.
-  wire::ServerPacket receive_message(double seconds = 5);
+  wire::ServerPacket receive_message(double seconds = 30);
   // Whether keyd closes the connection within `seconds`, whatever it says before.
   bool closed_within(double seconds);
 
@@ -35,7 +36,7 @@ class RawClient {
   // Steps 3 to 5. True when the server proved itself too.
   bool prove(const std::string& password);
   // A first exchange's steps 1 and 2. While an earlier connection of this process is not noticed to have
-  // ended yet, connects anew and tries again, for 5 s.
+  // ended yet, or keyd is behind with the kernel's events, connects anew and tries again, for 10 s.
   bool begin(const std::string& user);
   // The whole exchange, begun likewise.
   bool authenticate(const std::string& user, const std::string& password);
@@ -76,6 +77,8 @@ class RawClient {
 
  private:
   bool finish();
+  // Connects anew after a refusal that passes by itself; false for another one, and when it is too late.
+  bool passes(BootTime deadline);
   template <typename Start>
   bool begin_with(Start start);
   Bytes last_octets_;
