@@ -1,6 +1,6 @@
 // An exchange `srp` from the view of its steps: what they say and how it ends, wherever it runs. That is either on its
 // connection, where it makes or renews a session (srp_requests.cpp), or within a session, each packet in a sealed record,
-// while the session's traffic goes on beside it (nested_requests.cpp).
+// while the session's traffic goes on beside it (nested_exchange.cpp).
 #pragma once
 
 #include <memory>

@@ -1,4 +1,4 @@
-// Threads for work that would keep the event loop waiting: reading slow noise sources today, modular
+// Threads for work that would keep the event loop waiting: reading slow noise sources, modular
 // exponentiation and crypt(3) with the exchanges that need them. One queue an account, served in turn, so
 // that one's work does not delay another's; the threads run at nice 19, so that they do not delay the loop.
 #pragma once

@@ -12,7 +12,7 @@ bool start_with_refused_users(PrivateKeyd& keyd) {
     keyd.enrol(user, "right", {"--allow-historic"});
   keyd.enrol(kNoHistoricUser.user, "right");
   if (keyd.keyadm({"user", "disable", "dinah"}).exit_code != 0) return false;
-  // What keyadm does not offer: a lock without failures, a user of schemes that are not here yet.
+  // What keyadm does not offer: a lock without failures, a user of no scheme that this keyd has.
   keyd.stop();
   const auto changed = run({"/usr/bin/sqlite3", keyd.state_dir() + "/keyd.db",
                             "UPDATE users SET state = 1 WHERE name = 'lucie';"
