@@ -69,7 +69,9 @@ SrpGroup::Fingerprint SrpGroup::fingerprint() const {
 Result<SrpGroup> accept_group(ByteView modulus, ByteView generator, const GroupPolicy& policy) {
   auto group = SrpGroup::of(modulus, generator);
   if (!group) return group;
-  if (group->bits() < policy.least_bits) return fail(Code::kRefused, "the group is too small");
+  if (group->bits() < policy.least_bits)
+    return fail(Code::kRefused, "the group has " + std::to_string(group->bits()) + " bits, fewer than the " +
+                                    std::to_string(policy.least_bits) + " that are asked of one");
   const auto known = list().find(static_cast<unsigned>(group->bits()));
   if (known != list().end() && known->second == *group) return known->second;
 

@@ -30,10 +30,13 @@ Result<XDerivation> XDerivation::from(ByteView octets) {
 Result<void> check_derivation(const XDerivation& derivation, const DerivationPolicy& policy) {
   switch (derivation.kind) {
     case DerivationKind::kSha1:
-      if (!policy.sha1) return fail(Code::kRefused, "x derived by SHA-1 is not accepted");
+      if (!policy.sha1)
+        return fail(Code::kRefused, "the verifier was made by SHA-1, and fast derivations are not accepted");
       return {};
     case DerivationKind::kSha256:
-      if (!policy.sha256) return fail(Code::kRefused, "x derived by SHA-256 alone is not accepted");
+      if (!policy.sha256)
+        return fail(Code::kRefused,
+                    "the verifier was made by SHA-256 alone, and fast derivations are not accepted");
       return {};
     case DerivationKind::kScrypt: break;
   }

@@ -109,7 +109,7 @@ Outcome<Established> run_srp(const Carrier& carry, const SrpChoice& choice,
                              const std::function<Outcome<void>(secret::SecretBuffer&)>& provide,
                              secret::SecretBuffer& password) {
   const exchange::SrpClientPolicy policy{
-      .groups = {}, .derivations = choice.derivations, .vendor_id = choice.vendor_id};
+      .groups = choice.groups, .derivations = choice.derivations, .vendor_id = choice.vendor_id};
   exchange::SrpClient machine(choice.start, policy);
   const auto start = machine.start(crypto::fill_random);
   if (!start) return std::unexpected(failure_of(start.error()));

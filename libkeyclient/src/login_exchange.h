@@ -27,9 +27,10 @@ struct KryptoknightChoice {
   void set_renews(const std::string& id) { start.set_renews(id); }
 };
 
-// Of the scheme srp: with the ways of deriving x that the client takes.
+// Of the scheme srp: with the groups and the ways of deriving x that the client takes.
 struct SrpChoice {
   wire::SrpStart start;
+  exchange::GroupPolicy groups;
   exchange::DerivationPolicy derivations;
   std::uint32_t vendor_id = exchange::kExampleVendor;
   void set_server_name(const std::string& name) { start.set_server_name(name); }

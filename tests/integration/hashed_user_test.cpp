@@ -224,7 +224,7 @@ TEST_F(HashedUser, AnImportNamesEachLineThatItRefusesAndGoesOn) {
              "# a comment\n\n" +                                                              // 10, 11
              "good:" + kMd5 + ":19000:0:99999:7:::\n" +                                       // 12
              "last:" + kMd5);                                                                 // 13
-  EXPECT_EQ(result.exit_code, 4);
+  EXPECT_EQ(result.exit_code, 1);
   EXPECT_EQ(result.out, "2 imported (0 locked), 0 without a password, 9 refused\n");
   std::istringstream lines(result.err);
   const struct {
@@ -258,7 +258,7 @@ TEST_F(HashedUser, AnImportSaysTheSameInJson) {
   const auto result =
       import("a:" + kSha512 + ":19000:0:99999:7:::\nb:!" + kSha512 + ":19000:0:99999:7:::\nc:*:1::::::\nd:\n",
              {"-o", "json"});
-  EXPECT_EQ(result.exit_code, 4);
+  EXPECT_EQ(result.exit_code, 1);
   const json said = json::parse(result.out);
   EXPECT_EQ(said["dry_run"], false);
   EXPECT_EQ(said["imported"], 2);
@@ -274,7 +274,7 @@ TEST_F(HashedUser, ADryRunSaysWhatTheImportWouldAndDoesNothing) {
   const std::string text =
       "a:" + kSha512 + ":19000:0:99999:7:::\ntaken:" + kSha512 + "\na:" + kMd5 + "\nb:!" + kMd5 + "\nx:*\n";
   const auto dry = import(text, {"--dry-run"});
-  EXPECT_EQ(dry.exit_code, 4);
+  EXPECT_EQ(dry.exit_code, 1);
   EXPECT_EQ(dry.out, "2 would be imported (1 locked), 1 without a password, 2 refused\n");
   EXPECT_FALSE(knows("a") || knows("b"));
   EXPECT_THAT(keyd_.log(), Not(HasSubstr("user-import")));
@@ -324,7 +324,7 @@ TEST_F(HashedUser, AnImportThatTakesLongShowsHowFarItIsOnATerminal) {
         20));
     lines << "open:\n";
   }
-  EXPECT_EQ(session.wait(), 4);
+  EXPECT_EQ(session.wait(), 1);
   const std::string screen = session.picture().text();
   EXPECT_THAT(screen, HasSubstr("anybody could log in"));
   EXPECT_THAT(screen, HasSubstr(" without a password, 1 refused"));

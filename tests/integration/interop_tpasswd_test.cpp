@@ -19,6 +19,7 @@
 #include "tests/support/library_client.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/terminal_session.h"
 #include "tests/support/wide_limits.h"
 
 namespace keyd::testing {
@@ -91,24 +92,20 @@ class InteropTpasswd : public ::testing::Test {
     client_.accept_fast = true;
     return eventually([&] { return client_.login(user, password) == status; });
   }
-  // By the machine itself, with a policy that takes groups which the library would not.
   bool comes_in_by_a_small_group(const std::string& user, const std::string& password) {
-    client_.close();  // a process has one session
-    return eventually([&] {
-      RawClient raw(keyd_.runtime_dir());
-      exchange::SrpClientPolicy policy;
-      policy.groups.least_bits = 1024;
-      policy.derivations.sha1 = true;
-      raw.srp.emplace(RawClient::srp_choice(user), policy);
-      return raw.ask_srp(raw.srp->start(crypto::fill_random)) &&
-             raw.ask_srp(raw.srp->take_challenge(raw.last_octets(), raw.last_packet.srp(),
-                                                 crypto::fill_random_private)) &&
-             raw.srp->take_key(raw.last_octets(), raw.last_packet.srp()) && raw.prove_srp(password);
-    });
+    EXPECT_TRUE(comes_to(user, password, KEYCLIENT_REFUSED)) << "nobody has asked for its group";
+    EXPECT_THAT(keyclient_error(), HasSubstr("fewer than the 2048"));
+    client_.least_group_bits = 1024;
+    const bool in = comes_to(user, password, KEYCLIENT_OK);
+    client_.close();
+    client_.least_group_bits = 0;
+    const auto run = keyrun(user, password, {"--accept-fast-derivations", "--least-group-bits", "1024"});
+    return in && run.exit_code == 0;
   }
   void expect_to_log_in(const std::string& user) {
     SCOPED_TRACE(user);
-    EXPECT_THAT(keyrun(user, "right", {}).err, HasSubstr("SHA-1")) << "without being asked to take it";
+    EXPECT_THAT(keyrun(user, "right", {}).err, HasSubstr("SHA-1, and fast derivations are not accepted"))
+        << "without being asked to take it";
     const auto in = keyrun(user, "right", {"--accept-fast-derivations"});
     EXPECT_EQ(in.exit_code, 0) << in.err;
     EXPECT_EQ(in.out, "in\n");
@@ -172,7 +169,7 @@ TEST_F(InteropTpasswd, LinesThatCannotBeTakenAreNamedAndTheOthersGoOn) {
     std::vector<std::string> more{"--conf", path("tpasswd.conf"), "-o", "json"};
     if (dry) more.emplace_back("--dry-run");
     const auto imported = import("mixed", more);
-    EXPECT_EQ(imported.exit_code, 4) << imported.err;
+    EXPECT_EQ(imported.exit_code, 1) << imported.err;
     const Json json = Json::parse(imported.out);
     EXPECT_EQ(json["imported"], 2);
     EXPECT_EQ(json["dry_run"], dry);
@@ -189,7 +186,7 @@ TEST_F(InteropTpasswd, LinesThatCannotBeTakenAreNamedAndTheOthersGoOn) {
     EXPECT_THAT(imported.err, AllOf(Not(HasSubstr("\x1b")), Not(HasSubstr(verifier.substr(0, 20)))));
     EXPECT_EQ(keyd_.keyadm({"user", "show", "good"}).exit_code == 0, !dry);
   }
-  EXPECT_EQ(import("mixed").exit_code, 4) << "all of GnuTLS's without their groups";
+  EXPECT_EQ(import("mixed").exit_code, 1) << "all of GnuTLS's without their groups";
   EXPECT_EQ(import("mixed", {"--conf", path("none")}).exit_code, 1);
   write("conf", "3:1:2:3\n");
   EXPECT_THAT(import("mixed", {"--conf", path("conf")}).err, HasSubstr("line 1 of the groups' file"));
@@ -252,9 +249,33 @@ TEST_F(InteropTpasswd, GnutlsAuthenticatesWhomKeydHasEnrolled) {
   const auto exported = export_to("tpasswd", {"--conf", path("tpasswd.conf")});
   ASSERT_EQ(exported.exit_code, 0) << exported.err;
   EXPECT_THAT(exported.out, HasSubstr("2 exported"));
+  const auto piped = keyd_.keyadm({"user", "export", "--format", "tpasswd"});
+  EXPECT_EQ(piped.exit_code, 0);
+  EXPECT_EQ(piped.out, content_of(path("tpasswd"))) << "and no summary between";
+  EXPECT_THAT(piped.err, HasSubstr("2 exported"));
   const GnutlsServer server(path("tpasswd"), path("tpasswd.conf"));
   for (const char* user : {"alice", "carol d"}) server.expect_to_know(user);
   EXPECT_NE(server.handshake("nobody", "right").exit_code, 0);
+}
+
+TEST_F(InteropTpasswd, AnExportGoesToNoFileThatOthersMayRead) {
+  keyd_.enrol("alice", "right", {"--scheme", "srp", "--allow-historic"});
+  const std::string exporting =
+      program("keyadm") + " --runtime-dir " + keyd_.runtime_dir() + " user export > ";
+  const auto readable = run({"/bin/sh", "-c", "umask 022; " + exporting + path("readable")});
+  EXPECT_EQ(readable.exit_code, 2);
+  EXPECT_THAT(readable.err, HasSubstr("umask 077"));
+  EXPECT_EQ(content_of(path("readable")), "");
+  EXPECT_EQ(run({"/bin/sh", "-c", "umask 077; " + exporting + path("private")}).exit_code, 0);
+  EXPECT_THAT(content_of(path("private")), HasSubstr("alice:"));
+}
+
+TEST_F(InteropTpasswd, AnExportIsNotShownOnATerminal) {
+  keyd_.enrol("alice", "right", {"--scheme", "srp", "--allow-historic"});
+  TerminalSession session({program("keyadm"), "--runtime-dir", keyd_.runtime_dir(), "user", "export"}, 24,
+                          100);
+  EXPECT_TRUE(session.until_shows("not for a terminal"));
+  EXPECT_EQ(session.wait(), 2);
 }
 
 // Also with the groups' file that srptool makes, which calls them the same.
@@ -373,7 +394,10 @@ TEST_F(InteropTpasswd, AnExportIsItsOwnersAloneAndOverwritesNothing) {
   std::filesystem::create_directory(path("folder"));
   ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
   write("full", "something");
-  for (const char* name : {"link", "dangling", "hard", "folder", "pipe", "full", "new", "no/such/folder"}) {
+  write("open", "");  // whoever may read it may have it open already
+  std::filesystem::permissions(path("open"), std::filesystem::perms(0644));
+  for (const char* name :
+       {"link", "dangling", "hard", "folder", "pipe", "full", "open", "new", "no/such/folder"}) {
     const auto exported = export_to(name);
     EXPECT_EQ(exported.exit_code, 1) << name;
     EXPECT_FALSE(exported.err.empty()) << name;

@@ -43,7 +43,6 @@ TEST(Usage, AMistakeIsOneLineThatNamesIt) {
       {"keyadm",
        {"user", "import", "x", "--conf", "y"},
        "--conf and --allow-historic are for --format tpasswd"},
-      {"keyadm", {"user", "export"}, "--to"},
       {"keyadm", {"user", "add", "x", "--password-fd", "-1"}, "descriptor"},
       {"keyadm", {"health", "-o", "xml"}, "{pretty,json}"},
       {"keypasswd", {"alice"}, "alice"},

@@ -24,6 +24,7 @@ class LibraryClient {
 
   bool can_change = true;  // what the next login declares
   bool accept_fast = false;
+  std::uint32_t least_group_bits = 0;
   const char* suite = "modern";
   const char* interleave = nullptr;
 
@@ -44,6 +45,7 @@ class LibraryClient {
     login.password_size = password.size();
     login.can_change_password = can_change ? 1 : 0;
     login.accept_fast_derivations = accept_fast ? 1 : 0;
+    login.srp_least_group_bits = least_group_bits;
     return keyclient_authenticate(handle_, &login);
   }
 

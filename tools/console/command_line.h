@@ -12,7 +12,7 @@ class Option;
 
 namespace keyd::console {
 
-enum ExitCode { kDone = 0, kRefused = 1, kUsage = 2, kUnreachable = 3, kPartly = 4 };
+enum ExitCode { kDone = 0, kRefused = 1, kUsage = 2, kUnreachable = 3 };
 
 // --version and --runtime-dir (default: $KEYD_RUNTIME_DIR, else /run/keyd).
 void add_standard_options(CLI::App& app, const std::string& program, std::string& runtime_dir);

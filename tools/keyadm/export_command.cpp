@@ -1,5 +1,7 @@
 // keyadm user export: SRP verifiers for another program. Who cannot be exported is named, and the others go on.
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <memory>
@@ -57,7 +59,10 @@ class Export {
     return options_.conf_file.make_durable();
   }
 
-  void print_summary() const { fmt::print("{} exported, {} refused\n", exported_, refused_); }
+  // Not among the lines.
+  void print_summary() const {
+    fmt::print(options_.to.empty() ? stderr : stdout, "{} exported, {} refused\n", exported_, refused_);
+  }
   [[nodiscard]] bool refused_some() const { return refused_ != 0; }
 
  private:
@@ -133,6 +138,7 @@ int export_users(const Invocation& invocation, ExportOptions& options) {
   Export exporting(std::move(*link), options);
   if (const auto done = exporting.run(); !done) {
     options.file.empty();  // half a file looks like a whole one
+    options.conf_file.empty();
     return complain(done.error());
   }
   exporting.print_summary();
@@ -145,8 +151,10 @@ void add_export_command(CLI::App& user, Invocation& invocation) {
   const auto options = std::make_shared<ExportOptions>();
   CLI::App* const command = user.add_subcommand("export", "write SRP verifiers for another program to use");
   command->add_option("NAME", options->names, "the users (default: all)")->option_text(" ");
-  command->add_option("--to", options->to, "the file to make, with the verifiers; nothing is overwritten")
-      ->required()
+  command
+      ->add_option("--to", options->to,
+                   "the file to make, with the verifiers; nothing is overwritten\n"
+                   "(default: standard output, unless that is a terminal)")
       ->option_text("FILE");
   console::is_one_of(
       command->add_option("--format", options->format,
@@ -161,6 +169,14 @@ void add_export_command(CLI::App& user, Invocation& invocation) {
       "the passwords: keep it as a password file.");
   command->callback([&invocation, options, conf] {
     if (options->format != "tpasswd" && *conf) throw CLI::ValidationError("--conf is for --format tpasswd");
+    if (options->to.empty() && ::isatty(STDOUT_FILENO) == 1)
+      throw CLI::ValidationError("verifiers are not for a terminal: --to FILE, or a pipe");
+    if (options->to.empty()) {
+      struct stat out{};
+      if (::fstat(STDOUT_FILENO, &out) == 0 && S_ISREG(out.st_mode) && (out.st_mode & 077) != 0)
+        throw CLI::ValidationError("standard output is a file that others may read: --to FILE, or umask 077");
+      options->file = NewFile::standard_output();
+    }
     for (auto [path, file] :
          {std::pair{&options->to, &options->file}, {&options->conf, &options->conf_file}}) {
       if (path->empty()) continue;

@@ -62,7 +62,7 @@ int import_lines(LineImport& import, const ImportOptions& options) {
   const auto done = import.run(lines);
   import.print_summary();
   if (!done) return complain(done.error());
-  return import.refused_some() ? console::kPartly : console::kDone;
+  return import.refused_some() ? console::kRefused : console::kDone;
 }
 
 int import_users(const Invocation& invocation, const ImportOptions& options) {
@@ -81,7 +81,9 @@ int import_users(const Invocation& invocation, const ImportOptions& options) {
     SecretLines groups(options.opened_conf.get());
     if (auto read = import.read_groups(groups); !read) return complain(read.error());
   }
-  return import_lines(import, options);
+  const int code = import_lines(import, options);
+  import.print_remark();
+  return code;
 }
 
 void open_file(const std::string& path, UniqueFd& into, int& error) {
@@ -110,7 +112,7 @@ void add_import_command(CLI::App& user, Invocation& invocation) {
   command->add_flag("--dry-run", options->dry_run, "say what would be done, and do nothing");
   console::is_one_of(command->add_option("-o,--output", options->output, "the form (default: pretty)"),
                      {"pretty", "json"});
-  command->footer("Exit status: 4 when lines were refused; each is named on standard error.");
+  command->footer("Exit status: 1 when lines were refused; each is named on standard error.");
   command->callback([&invocation, options, conf, historic] {
     if (options->format != "tpasswd" && (*conf || *historic))
       throw CLI::ValidationError("--conf and --allow-historic are for --format tpasswd");

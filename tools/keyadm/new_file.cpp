@@ -11,11 +11,11 @@
 namespace keyd::keyadm {
 namespace {
 
-// Also just made: with one name, so that nobody else has it under another.
+// Also just made: with one name, so that nobody else has it under another, and nobody else has it open.
 bool is_ours_and_empty(int file) {
   struct stat status{};
   return ::fstat(file, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0 &&
-         status.st_nlink == 1 && status.st_uid == ::geteuid();
+         status.st_nlink == 1 && status.st_uid == ::geteuid() && (status.st_mode & 077) == 0;
 }
 
 }  // namespace
@@ -43,6 +43,13 @@ Result<NewFile> NewFile::create(const std::string& path) {
   return made;
 }
 
+NewFile NewFile::standard_output() {
+  NewFile out;
+  out.path_ = "standard output";
+  out.file_ = UniqueFd(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
+  return out;
+}
+
 Result<void> NewFile::append(ByteView octets) {
   while (!octets.empty()) {
     const ssize_t written = ::write(file_.get(), octets.data(), octets.size());
@@ -54,11 +61,19 @@ Result<void> NewFile::append(ByteView octets) {
 }
 
 Result<void> NewFile::make_durable() {
+  if (!directory_.valid()) {
+    // A pipe knows nothing of it.
+    if (::fsync(file_.get()) != 0 && errno != EINVAL && errno != EROFS && errno != ENOTSUP)
+      return fail_errno(Code::kBroken, "cannot write standard output to the disk");
+    return {};
+  }
   if (::fsync(file_.get()) != 0 || ::fsync(directory_.get()) != 0)
     return fail_errno(Code::kBroken, "cannot write " + escape(path_) + " to the disk");
   return {};
 }
 
-void NewFile::empty() { (void)!::ftruncate(file_.get(), 0); }
+void NewFile::empty() {
+  if (directory_.valid()) (void)!::ftruncate(file_.get(), 0);
+}
 
 }  // namespace keyd::keyadm

@@ -1,4 +1,4 @@
-// A file that an export writes: made anew, for its owner alone, before keyadm confines itself.
+// A file that an export writes: made anew, for its owner alone, before keyadm confines itself; or standard output.
 #pragma once
 
 #include <string>
@@ -15,6 +15,9 @@ class NewFile {
   // Makes `path`, mode 0600. What is there already is neither followed, where it is a link, nor overwritten: kRefused.
   // But for an empty file of the caller's own, as an export that failed leaves one behind.
   [[nodiscard]] static Result<NewFile> create(const std::string& path);
+
+  // What others have opened: nothing is said of its mode, it is made durable where it is a file, and not emptied.
+  [[nodiscard]] static NewFile standard_output();
 
   [[nodiscard]] bool exists() const { return file_.valid(); }
   [[nodiscard]] Result<void> append(ByteView octets);

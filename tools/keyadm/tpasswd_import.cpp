@@ -51,7 +51,16 @@ Result<void> TpasswdImport::import(TpasswdLine line) {
   user.set_generator(std::string(text_of(group->generator_octets())));
   if (auto enrolled = enrol(request, user.name(), line.verifier); !enrolled) return enrolled;
   count_imported(false);
+  if (group->bits() < exchange::GroupPolicy().least_bits) ++in_small_groups_;
   return {};
+}
+
+void TpasswdImport::print_remark() const {
+  if (in_small_groups_ == 0) return;
+  fmt::print(stderr,
+             "keyadm: {} in groups of fewer than {} bits: their programs have to ask for that\n"
+             "(keyrun --least-group-bits)\n",
+             in_small_groups_, exchange::GroupPolicy().least_bits);
 }
 
 }  // namespace keyd::keyadm

@@ -13,6 +13,8 @@ class TpasswdImport : public LineImport {
   // The file beside, which says what the groups of GnuTLS's lines are. What is wrong in it ends the import: kInvalid
   // names the line.
   [[nodiscard]] Result<void> read_groups(SecretLines& lines);
+  // On standard error, what the users' programs have to be told for them.
+  void print_remark() const;
 
  protected:
   [[nodiscard]] Result<void> take(ByteView octets, std::uint64_t number) override;
@@ -21,6 +23,7 @@ class TpasswdImport : public LineImport {
   [[nodiscard]] Result<void> import(TpasswdLine line);
 
   TpasswdGroups groups_;
+  std::uint64_t in_small_groups_ = 0;
 };
 
 }  // namespace keyd::keyadm

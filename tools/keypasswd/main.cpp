@@ -19,7 +19,7 @@ using namespace keyd;
 struct Options {
   std::string runtime_dir, user, suite = "modern", interleave;
   bool accept_fast_derivations = false;
-  std::uint32_t vendor_id = 0;
+  std::uint32_t vendor_id = 0, least_group_bits = 0;
   console::ChangeDialogue::Sources sources;
 };
 
@@ -55,6 +55,10 @@ void parse(int argc, char** argv, Options& options) {
   app.add_flag("--accept-fast-derivations", options.accept_fast_derivations,
                "log in also where keyd has a verifier that was made without\n"
                "a memory-hard function (an imported one)");
+  app.add_option("--least-group-bits", options.least_group_bits,
+                 "likewise where its group has fewer than 2048 bits, down to\n1024")
+      ->check(CLI::Range(1024, 8192))
+      ->option_text("N");
   console::is_one_of(
       app.add_option("--interleave", options.interleave, "of the historic suite (default: rfc2945)"),
       {"rfc2945", "stanford"});
@@ -88,6 +92,7 @@ keyclient_status log_in(keyclient_t* client, const Options& options, console::Ch
   login.interleave = options.interleave.empty() ? nullptr : options.interleave.c_str();
   login.accept_fast_derivations = options.accept_fast_derivations ? 1 : 0;
   login.srp_vendor_id = options.vendor_id;
+  login.srp_least_group_bits = options.least_group_bits;
   login.can_change_password = 1;
   login.password_callback = console::ChangeDialogue::give_password;
   login.password_context = &dialogue;

@@ -23,7 +23,7 @@ struct Options {
   std::uint32_t nonce_bits = 0, key_count = 0;
   bool per_command = false, accept_weak_hashes = false, accept_fast_derivations = false;
   std::string interleave;
-  std::uint32_t vendor_id = 0;
+  std::uint32_t vendor_id = 0, least_group_bits = 0;
   int password_fd = -1;
   bool no_change_password = false;
   std::vector<std::string> credentials, command;
@@ -40,10 +40,13 @@ int complain(const Error& error) {
 }
 
 int complain(keyclient_status status) {
-  const auto code = status == KEYCLIENT_UNREACHABLE || status == KEYCLIENT_DEADLINE ? console::kUnreachable
-                    : status == KEYCLIENT_INVALID                                   ? console::kUsage
-                                                                                    : console::kRefused;
-  return console::complain("keyrun", keyclient_error(), code);
+  switch (status) {
+    case KEYCLIENT_UNREACHABLE:
+    case KEYCLIENT_DEADLINE:
+    case KEYCLIENT_GONE: return console::complain("keyrun", keyclient_error(), console::kUnreachable);
+    case KEYCLIENT_INVALID: return console::complain("keyrun", keyclient_error(), console::kUsage);
+    default: return console::complain("keyrun", keyclient_error(), console::kRefused);
+  }
 }
 
 // Everything before "--" is keyrun's, everything behind it the command's.
@@ -90,6 +93,10 @@ void parse(int argc, char** argv, Options& options) {
                "kryptoknight: hash by descrypt, bigcrypt, bsdicrypt and NT too");
   app.add_flag("--accept-fast-derivations", options.accept_fast_derivations,
                "srp: take a verifier that was made without a memory-hard\nfunction (an imported one) too");
+  app.add_option("--least-group-bits", options.least_group_bits,
+                 "srp: take a group of so many bits too, down to 1024\n(default: 2048)")
+      ->check(CLI::Range(1024, 8192))
+      ->option_text("N");
   console::is_one_of(
       app.add_option("--interleave", options.interleave, "srp, of the historic suite (default: rfc2945)"),
       {"rfc2945", "stanford"});
@@ -115,7 +122,8 @@ void parse(int argc, char** argv, Options& options) {
       "  keyrun --user ci --password-fd 3 -- make deploy 3< /run/secrets/ci\n"
       "\n"
       "Exit status: that of CMD. Before there is one: 1 refused (wrong user or password, no such\n"
-      "credential, CMD cannot be run); 2 wrong usage; 3 keyd cannot be reached. See keyrun(1).");
+      "credential, CMD cannot be run); 2 wrong usage; 3 keyd cannot be reached, or was lost on the\n"
+      "way. See keyrun(1).");
   const int own = split(argc, argv, options.command);
   console::parse_or_exit(app, own, argv);
 }
@@ -135,6 +143,7 @@ keyclient_status authenticate(keyclient_t* client, const Options& options,
   login.accept_fast_derivations = options.accept_fast_derivations ? 1 : 0;
   login.interleave = options.interleave.empty() ? nullptr : options.interleave.c_str();
   login.srp_vendor_id = options.vendor_id;
+  login.srp_least_group_bits = options.least_group_bits;
   login.can_change_password = options.can_change_password() ? 1 : 0;
   login.password_callback = console::ChangeDialogue::give_password;
   login.password_context = &dialogue;

@@ -120,6 +120,9 @@ typedef struct keyclient_login {
   /* srp, modern: the IANA enterprise number in the EAP packets, the same as keyd's srp.vendor_id; below 2^24.
    * 0: 32473, keyd's default. */
   uint32_t srp_vendor_id;
+  /* srp: the fewest bits of a group that is taken, 1024 to 8192; 0: 2048. Below 2048 is for verifiers that were imported.
+   * Groups off RFC 5054's list are never taken. */
+  uint32_t srp_least_group_bits;
 } keyclient_login;
 
 /* Runs the exchange. On a handle that has a session it renews it: the old one stands until the new one is
