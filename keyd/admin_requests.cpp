@@ -108,14 +108,16 @@ void handle_user_show(Server& server, Connection& connection, const wire::AdminR
         if (self->closed()) return;
         if (!user) return refuse(*self, user.error());
         if (!*user) return refuse(*self, wire::REFUSAL_NOT_FOUND, no_user(name));
-        wire::AdminReply reply;
-        fill(*reply.mutable_user(), **user);
-        if (auto told = fill_settings(*reply.mutable_user(), server.sealer(), **user); !told)
-          return refuse(*self, told.error());
-        const auto standing = server.tries().standing(name, boot_now());
-        reply.mutable_user()->set_failed_tries(standing.failures);
-        reply.mutable_user()->set_sources_waiting(standing.waiting);
-        self->reply(reply);
+        self->attempt([&] {  // locked memory, for the settings of sealed secrets, may be out
+          wire::AdminReply reply;
+          fill(*reply.mutable_user(), **user);
+          if (auto told = fill_settings(*reply.mutable_user(), server.sealer(), **user); !told)
+            return refuse(*self, told.error());
+          const auto standing = server.tries().standing(name, boot_now());
+          reply.mutable_user()->set_failed_tries(standing.failures);
+          reply.mutable_user()->set_sources_waiting(standing.waiting);
+          self->reply(reply);
+        });
       });
 }
 

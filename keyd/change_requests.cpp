@@ -67,11 +67,14 @@ Result<std::string> store_password(UserStore& store, const StoreSealer& sealer, 
     if (!sealed) return std::unexpected(sealed.error());
     sealed_history = std::move(*sealed);
   }
+  // Before it is durable: nothing may fail after that.
+  auto gone =
+      fmt::format("{}", fmt::join(scheme_names((*user)->schemes & ~scheme_bit(table::Scheme::kSrp)), ","));
   if (auto changed =
           store.change_password(fresh.user_id, (*user)->version, fresh.secrets, sealed_history, fresh.keep);
       !changed)
     return std::unexpected(changed.error());
-  return fmt::format("{}", fmt::join(scheme_names((*user)->schemes & ~scheme_bit(table::Scheme::kSrp)), ","));
+  return gone;
 }
 
 Result<UserSecrets> secrets_of(const StoreSealer& sealer, const std::string& user_id, wire::Suite suite,
@@ -94,6 +97,9 @@ void refuse_answer(Server& server, Connection& connection, wire::RefusalCode cod
   server.audit().write(line_about(connection, "password.refused", reason));
   refuse_sealed(connection, code, text);
 }
+
+constexpr const char* kNotOffered =
+    "this session is of the historic suite, which keyd does not offer any more; log in by the modern one";
 
 struct Refusal {
   wire::RefusalCode code;
@@ -153,6 +159,8 @@ void handle_change_asked(Server& server, Connection& connection, const SessionRe
                            refuse_sealed(*self, wire::REFUSAL_NOT_FOUND, "no change of the password is due");
                            return;
                          }
+                         if (asked == PasswordChanges::Asked::kNotOffered)
+                           return refuse_sealed(*self, wire::REFUSAL_POLICY, kNotOffered);
                          if (asked == PasswordChanges::Asked::kFailed) {
                            refuse_sealed(*self, wire::REFUSAL_INTERNAL,
                                          "keyd cannot ask now; its log says why");
@@ -169,6 +177,8 @@ void handle_change_answer(Server& server, Connection& connection, const SessionR
   PasswordChange* const change = connection.session->change.get();
   if (change == nullptr || change->machine.serial() == 0)
     return refuse_answer(server, connection, wire::REFUSAL_NOT_FOUND, "nothing is asked", "not-asked");
+  if (!server.changes().offers(*change))
+    return refuse_answer(server, connection, wire::REFUSAL_GONE, kNotOffered, "suite-not-offered");
   if (change->proved_secret.empty() || change->proof_holds_until <= boot_now())
     return refuse_answer(server, connection, wire::REFUSAL_OUT_OF_ORDER, "prove the old password first",
                          "old-password-not-proved");
@@ -192,13 +202,16 @@ void handle_change_answer(Server& server, Connection& connection, const SessionR
       std::move(*secrets),
       std::make_shared<const secret::SecretBuffer>(secret::SecretBuffer::copy_of(request.payload)),
       server.config().change_history};
+  const std::shared_ptr<PasswordUse> use = connection.session->use;
+  ++use->answers;
   server.store().post(
       connection.account(),
       [&sealer = server.sealer(), fresh = std::move(fresh)](UserStore& store) {
         return store_password(store, sealer, fresh);
       },
-      [&server, self = connection.shared_from_this(),
+      [&server, self = connection.shared_from_this(), use,
        changed = line_about(connection, "password.changed")](const Result<std::string>& stored) {
+        --use->answers;
         if (self->closed()) return conclude_change(server, self, changed, stored);
         self->attempt([&] { conclude_change(server, self, changed, stored); });
       });

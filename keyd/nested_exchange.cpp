@@ -82,6 +82,11 @@ void begin_nested(Server& server, Connection& connection, wire::NestedPurpose pu
     refuse_sealed(connection, wire::REFUSAL_MALFORMED, "not an exchange about this session");
     return;
   }
+  if (!server.changes().offers(*connection.session->change)) {
+    refuse_sealed(connection, wire::REFUSAL_POLICY,
+                  "this session is of the historic suite, which keyd does not offer any more");
+    return;
+  }
   if (auto refusal = throttled(server, connection, start.user(), table::Scheme::kSrp)) {
     refuse_nested(server, connection, std::move(*refusal->mutable_refused()));
     return;

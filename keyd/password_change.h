@@ -64,8 +64,10 @@ struct PasswordUse {
   std::uint64_t unstored_octets = 0, unstored_records = 0;  // of these
   std::vector<std::weak_ptr<Connection>> sessions = {};
   DueChange due = {};
-  bool being_asked = false;  // the store is about to say that it is due, or could not
-  BootTime ask_again = 0;    // 0: nobody was asked
+  // The store is about to say that it is due; or it could not, and is asked once more with the next sweep.
+  bool being_asked = false;
+  unsigned answers = 0;    // on their way to the store: whoever has answered is not late
+  BootTime ask_again = 0;  // 0: nobody was asked
 };
 
 }  // namespace keyd::daemon

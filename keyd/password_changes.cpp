@@ -71,7 +71,7 @@ void PasswordChanges::session_began(Connection& connection, const StoredUser& us
   server_.tasks().set_change_due(connection.peer().inode, use->due.serial != 0);
   if (use->due.serial == 0) return;
   if (use->ask_again == 0) use->ask_again = boot_now() + server_.config().change_interval();
-  ask(connection, false, [](Asked) {});
+  ask(connection, false, {});
 }
 
 void PasswordChanges::carried(Connection& connection, std::size_t octets) {
@@ -115,7 +115,7 @@ void PasswordChanges::renewed(Connection& connection, exchange::SrpKeys keys, By
   change.machine = exchange::PasswordChangeServer(std::move(keys), change.context);
   change.made_by = std::move(made_by);
   change.questions = 0;
-  ask(connection, false, [](Asked) {});
+  ask(connection, false, {});
 }
 
 void PasswordChanges::handed_over(Connection& connection) {
@@ -132,13 +132,18 @@ void PasswordChanges::judge(PasswordUse& use) {
   if (reason == ChangeReason::kNone) return;
   use.being_asked = true;
   server_.store().post(
-      kQueue, [user = use.user, reason](UserStore& store) { return store.ask_change(user, reason); },
+      kQueue,
+      [user = use.user, reason, set_at = use.password_changed](UserStore& store) {
+        return store.ask_change(user, reason, set_at);
+      },
       [this, id = use.user_id](const Result<DueChange>& asked) {
         const auto found = uses_.find(id);
         if (found == uses_.end()) return;
         if (asked) {
           found->second->being_asked = false;
           due(found->second->user, *asked);
+        } else if (asked.error().code == Code::kConflict) {
+          found->second->being_asked = false;  // another password, which was not judged yet
         } else if (asked.error().code != Code::kNotFound) {
           log::error(asked.error().message());  // and is tried again with the next sweep
         }
@@ -176,37 +181,53 @@ bool PasswordChanges::ask_all(PasswordUse& use) {
   use.ask_again = boot_now() + server_.config().change_interval();
   bool anybody = false;
   each_session(use, [&](Connection& connection) {
-    if (connection.session->change == nullptr) return;
+    if (connection.session->change == nullptr || !offers(*connection.session->change)) return;
     anybody = true;
     connection.session->change->received = false;
-    ask(connection, false, [](Asked) {});
+    ask(connection, false, {});
   });
   return anybody;
 }
 
 // ---- the question
 
+// A change in a suite that is switched off would leave the user a verifier that opens nothing.
+bool PasswordChanges::offers(const PasswordChange& change) const {
+  return change.context.suite != wire::SUITE_HISTORIC || server_.config().historic_enabled;
+}
+
 void PasswordChanges::ask(Connection& connection, bool wanted, std::function<void(Asked)> done) {
   const auto is_due = [wanted](const Connection& asked) {
     return wanted || asked.session->use->due.serial != 0;
   };
+  const bool awaited = static_cast<bool>(done);
+  const auto say = [done = std::move(done)](Asked asked) {
+    if (done) done(asked);
+  };
   PasswordChange* const change = connection.session->change.get();
-  if (change == nullptr || !is_due(connection)) return done(Asked::kNotDue);
+  if (change == nullptr || !is_due(connection)) return say(Asked::kNotDue);
+  if (!offers(*change)) return say(Asked::kNotOffered);
   if (change->machine.serial() != 0) {
     change->to_be_sent = true;
-    return done(Asked::kAsked);
+    return say(Asked::kAsked);
   }
+  const auto lay = [this, is_due, say](Connection& asked, const Result<UserPtr>& user) {
+    if (!is_due(asked)) return say(Asked::kNotDue);
+    const auto& machine = asked.session->change->machine;
+    if (machine.serial() == 0 && user && *user != nullptr) lay_question(asked, **user);
+    say(machine.serial() != 0 ? Asked::kAsked : Asked::kFailed);
+  };
   server_.users().find(connection.account(), connection.session->user,
-                       [this, self = connection.shared_from_this(), is_due,
-                        done = std::move(done)](const Result<UserPtr>& user) {
+                       [self = connection.shared_from_this(), lay, awaited](const Result<UserPtr>& user) {
                          if (self->closed() || self->session == nullptr || self->session->change == nullptr)
                            return;
-                         self->attempt([&] {
-                           if (!is_due(*self)) return done(Asked::kNotDue);
-                           const auto& machine = self->session->change->machine;
-                           if (machine.serial() == 0 && user && *user != nullptr) lay_question(*self, **user);
-                           done(machine.serial() != 0 ? Asked::kAsked : Asked::kFailed);
-                         });
+                         if (awaited) return self->attempt([&] { lay(*self, user); });
+                         try {
+                           lay(*self, user);
+                         } catch (const std::bad_alloc& e) {
+                           log::error("user \"" + escape(self->session->user) +
+                                      "\" cannot be asked for a new password: " + e.what());
+                         }
                        });
 }
 
@@ -279,6 +300,10 @@ void PasswordChanges::forget_user(const std::string& user) {
 
 // Claims 11, 27: nobody has answered. It counts as a failure only where the question had arrived.
 void PasswordChanges::overdue(PasswordUse& use) {
+  if (use.answers != 0) {  // the store has one to judge: it is looked at again with the next tick
+    use.ask_again = boot_now();
+    return;
+  }
   bool received = false;
   each_session(use, [&](Connection& connection) {
     received |= connection.session->change != nullptr && connection.session->change->received;
@@ -320,7 +345,8 @@ void PasswordChanges::overdue(PasswordUse& use) {
       });
 }
 
-// Those whose time is up, where nothing of them is under way: the client hears of it when it goes on.
+// Those whose time is up, where nothing of them is under way: the client hears of it when it goes on. A re-authentication
+// has another deadline at the task registry, which is never later and comes first.
 void PasswordChanges::drop_late_exchanges(BootTime now) {
   std::erase_if(nesting_, [now](const std::weak_ptr<Connection>& each) {
     const auto connection = each.lock();
@@ -354,19 +380,21 @@ void PasswordChanges::tick(BootTime now) {
 
 void PasswordChanges::store_use() {
   std::vector<UserStore::Carried> carried;
+  std::vector<std::string> names;
   for (auto it = uses_.begin(); it != uses_.end();) {
     PasswordUse& use = *it->second;
     if (use.unstored_records != 0) {
-      carried.push_back({use.user_id, use.unstored_octets, use.unstored_records});
+      carried.push_back({use.user_id, use.unstored_octets, use.unstored_records, use.password_changed});
+      names.push_back(use.user);
       use.unstored_octets = use.unstored_records = 0;
-      server_.users().forget(use.user);
     }
     it = use.sessions.empty() && !use.being_asked ? uses_.erase(it) : std::next(it);
   }
   if (carried.empty()) return;
   server_.store().post(
       kQueue, [carried = std::move(carried)](UserStore& store) { return store.carry(carried); },
-      [](const Result<void>& stored) {
+      [this, names = std::move(names)](const Result<void>& stored) {
+        for (const std::string& name : names) server_.users().forget(name);
         if (!stored)
           log::error("what sessions have carried could not be counted: " + stored.error().message());
       });

@@ -47,10 +47,13 @@ class PasswordChanges {
   void handed_over(Connection& connection);
 
   // ---- questions
-  enum class Asked { kAsked, kNotDue, kFailed };  // failed: the log says why
-  // Lays a question for the session's next reply, if there is none already; `done` when that has come to something.
-  // `wanted`: the user's own wish.
+  // kFailed: the log says why. kNotOffered: the session's suite is none that keyd offers any more.
+  enum class Asked { kAsked, kNotDue, kNotOffered, kFailed };
+  // Lays a question for the session's next reply, if there is none already; `done` when that has come to something, empty
+  // where nobody waits for it: what fails then is tried with the next question. `wanted`: the user's own wish.
   void ask(Connection& connection, bool wanted, std::function<void(Asked)> done);
+  // Whether keyd offers the suite of this session still.
+  [[nodiscard]] bool offers(const PasswordChange& change) const;
   // The store has it that this change is due: shown and asked wherever the user has a session.
   void due(const std::string& user, const DueChange& due);
   // An administrator gave another password, disabled or removed the user: what was carried is of no account.

@@ -18,11 +18,13 @@ constexpr const char* kGone = "this user is not enrolled any more";
 
 // ---- what is due
 
-Result<DueChange> SqliteUserStore::ask_change(const std::string& name, ChangeReason reason) {
+Result<DueChange> SqliteUserStore::ask_change(const std::string& name, ChangeReason reason,
+                                              std::uint64_t set_at) {
   if (reason == ChangeReason::kNone) return fail(Code::kInvalid, "a change of password is due for a reason");
   const auto user = find(name);
   if (!user) return std::unexpected(user.error());
   if (!*user) return fail(Code::kNotFound, "no user \"" + escape(name) + "\"");
+  if ((*user)->password_changed > set_at) return fail(Code::kConflict, "the password was changed meanwhile");
   if ((*user)->due.serial != 0) return (*user)->due;
   DueChange due;
   auto asked = change([&]() -> Result<void> {
@@ -145,9 +147,11 @@ Result<void> SqliteUserStore::carry(const std::vector<Carried>& carried) {
                           " carried_octets = CASE WHEN carried_octets BETWEEN 0 AND ?4 - ?1"
                           " THEN carried_octets + ?1 ELSE ?4 END,"
                           " carried_records = CASE WHEN carried_records BETWEEN 0 AND ?4 - ?2"
-                          " THEN carried_records + ?2 ELSE ?4 END WHERE id = ?3");
+                          " THEN carried_records + ?2 ELSE ?4 END"
+                          " WHERE id = ?3 AND password_changed <= ?5");
       add.bind(count_for_row(each.octets)).bind(count_for_row(each.records));
       add.bind_blob(bytes_of(each.user_id)).bind(kLargestCount);
+      add.bind(count_for_row(each.set_at));
       if (add.step() != SqliteStatement::Step::kDone) return failure("count what a session has carried");
     }
     return {};

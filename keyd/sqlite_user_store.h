@@ -37,7 +37,7 @@ class SqliteUserStore final : public UserStore {
   Result<void> set_state(const std::string& name, UserState state) override;
   Result<void> remove(const std::string& name) override;
   Result<void> unlock(const std::string& name) override;
-  Result<DueChange> ask_change(const std::string& name, ChangeReason reason) override;
+  Result<DueChange> ask_change(const std::string& name, ChangeReason reason, std::uint64_t set_at) override;
   Result<ChangeFailure> fail_change(const std::string& user_id, std::uint64_t serial,
                                     std::uint32_t most) override;
   Result<void> change_password(const std::string& user_id, std::uint64_t version, const UserSecrets& secrets,

@@ -208,9 +208,12 @@ class UserStore {
   // disabled: that takes another decision. A change that is due begins anew, as above.
   [[nodiscard]] virtual Result<void> unlock(const std::string& name) = 0;
 
-  // The user is to change the password: what is due then. A change that is due already stays as it is, its reason too. No
-  // new version: what a login rests on is the same. kNotFound; kInvalid without a reason.
-  [[nodiscard]] virtual Result<DueChange> ask_change(const std::string& name, ChangeReason reason) = 0;
+  static constexpr std::uint64_t kAnyTime = ~std::uint64_t{0};
+  // The user is to change the password that was set at `set_at` (seconds since the Unix epoch) or before: what is due then.
+  // A change that is due already stays as it is, its reason too. No new version: what a login rests on is the same.
+  // kNotFound; kInvalid without a reason; kConflict: another password was set since.
+  [[nodiscard]] virtual Result<DueChange> ask_change(const std::string& name, ChangeReason reason,
+                                                     std::uint64_t set_at = kAnyTime) = 0;
   struct ChangeFailure {
     std::uint32_t failures = 0;  // of this change, this one counted
     bool disabled = false;       // the user, by this one
@@ -228,13 +231,14 @@ class UserStore {
                                                      std::uint32_t keep) = 0;
   // The sealed hashes of the user's recent passwords, the newest first; none for an unknown id.
   [[nodiscard]] virtual Result<std::vector<Bytes>> password_history(const std::string& user_id) = 0;
-  // What sessions have carried since it was told last.
+  // What sessions have carried since it was told last, under the password that was set at `set_at` or before.
   struct Carried {
     std::string user_id;
     std::uint64_t octets = 0, records = 0;
+    std::uint64_t set_at = kAnyTime;
   };
   // Adds it to what the users' passwords have carried, in one change; sums that would be too large stay at the largest
-  // (2^63-1). Users who are gone are passed over. No new version.
+  // (2^63-1). Users who are gone, or have another password since, are passed over. No new version.
   [[nodiscard]] virtual Result<void> carry(const std::vector<Carried>& carried) = 0;
 
   // Failed tries, at names that exist and at others.

@@ -75,7 +75,7 @@ void judge(const daemon::StoredUser& user) {
 // failed request is counted once.
 void change(SqliteUserStore& store, const daemon::StoredUser& user, bool due) {
   must((user.due.serial != 0) == due);
-  const auto asked = store.ask_change(user.name, daemon::ChangeReason::kAge);
+  const auto asked = store.ask_change(user.name, daemon::ChangeReason::kAge, store.kAnyTime);
   if (due) must(asked && asked->serial == user.due.serial && asked->reason == user.due.reason);
   if (asked) must(asked->serial != 0 && asked->reason != daemon::ChangeReason::kNone);
   (void)store.carry({{user.id, 1, ~std::uint64_t{0}}});

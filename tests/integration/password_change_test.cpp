@@ -88,6 +88,21 @@ TEST_F(PasswordChange, ByTheUsersOwnWish) {
   EXPECT_TRUE(logs_in("alice", kNew)) << keyclient_error();
 }
 
+// It would leave a verifier that opens nothing, and take the others away.
+TEST_F(PasswordChange, IsNotMadeInASuiteThatIsSwitchedOffMeanwhile) {
+  keyd_.enrol("old", kOld, {"--scheme", "srp", "--allow-historic"});
+  LibraryClient client(keyd_.runtime_dir());
+  client.suite = "historic";
+  ASSERT_EQ(client.login("old", kOld), KEYCLIENT_OK) << keyclient_error();
+  std::ofstream(keyd_.config_file()) << kUnlimitedTries;
+  ASSERT_EQ(::kill(keyd_.pid(), SIGHUP), 0);
+  ASSERT_TRUE(keyd_.wait_for_log("config.reloaded"));
+  EXPECT_EQ(client.change(kOld, {kNew}), KEYCLIENT_REFUSED);
+  EXPECT_NE(std::string(keyclient_error()).find("historic"), std::string::npos) << keyclient_error();
+  client.close();
+  EXPECT_TRUE(logs_in("old", kOld));
+}
+
 // Claims 1, 12: while a client streams records, none is lost, late or refused; then it has new keys.
 TEST_F(PasswordChange, NoRecordIsLostWhileTheAdministratorHasThePasswordChanged) {
   LibraryClient client(keyd_.runtime_dir());

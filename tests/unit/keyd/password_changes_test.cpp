@@ -340,6 +340,18 @@ TEST_F(PasswordChanges, WhatSessionsCarryAddsUp) {
   EXPECT_EQ(found("alice").version, alice.version);
 }
 
+// What was found while another password was set is not that one's.
+TEST_F(PasswordChanges, WhatWasFoundOfThePasswordBeforeIsNotTheNextOnes) {
+  const StoredUser alice = add("alice", 1000);
+  EXPECT_EQ(users().ask_change("alice", ChangeReason::kAge, 999).error().code, Code::kConflict);
+  EXPECT_EQ(found("alice").due.serial, 0u);
+  ASSERT_TRUE(users().carry({{alice.id, 5000, 20, 999}}));
+  EXPECT_EQ(found("alice").carried_octets, 0u);
+  ASSERT_TRUE(users().carry({{alice.id, 5000, 20, 1000}}));
+  EXPECT_EQ(found("alice").carried_octets, 5000u);
+  EXPECT_EQ(users().ask_change("alice", ChangeReason::kAge, 1000).value().serial, 1u);
+}
+
 TEST_F(PasswordChanges, WhatSessionsCarryStaysAtTheLargestNumber) {
   const StoredUser alice = add("alice");
   ASSERT_TRUE(users().carry({{alice.id, kLargest - 1, ~std::uint64_t{0}}}));
