@@ -33,6 +33,12 @@ def number(value):
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def cause_of(what, causes):
+    """Both a row's name and its cause may have colons in them."""
+    beginning = what + ": "
+    return next((line[len(beginning):] for line in causes if line.startswith(beginning)), "cause not known yet")
+
+
 class Row:
     def __init__(self, what, measured, reference, unit, limit, at_least=False, ratio=None):
         self.what, self.measured, self.reference, self.unit = what, measured, reference, unit
@@ -47,7 +53,7 @@ class Row:
             return [self.what, "not measured: " + str(missing), "", "", limit, "short"]
         judged = self.ratio(measured, reference) if self.ratio else measured / reference if reference else measured
         good = judged >= self.limit if self.at_least else judged <= self.limit
-        verdict = "ok" if good else "short: " + causes.get(self.what, "cause not known yet")
+        verdict = "ok" if good else "short: " + cause_of(self.what, causes)
         return [self.what, f"{number(measured)} {self.unit}", f"{number(reference)} {self.unit}" if reference else "",
                 number(judged) if reference else "", limit, verdict]
 
@@ -195,8 +201,7 @@ def main():
         sys.exit(__doc__)
     markdown = "--markdown" in sys.argv[2:]
     results = Results(sys.argv[1])
-    beside_us = pathlib.Path(__file__).with_name("shortfalls.txt").read_text().splitlines()
-    causes = dict(line.rsplit(": ", 1) for line in beside_us if line and not line.startswith("#"))
+    causes = pathlib.Path(__file__).with_name("shortfalls.txt").read_text().splitlines()
     body, short = [], 0
     for row in rows():
         if isinstance(row, str):
