@@ -139,7 +139,7 @@ void KernelPart(benchmark::State& state, const char* tier) {
   for (auto _ : state) {
     int pidfd = -1;
     socklen_t size = sizeof pidfd;
-    struct stat st {};
+    struct stat st{};
     if (::getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) != 0 || ::fstat(pidfd, &st) != 0)
       return state.SkipWithError("SO_PEERPIDFD");
     ::close(pidfd);
@@ -156,7 +156,7 @@ void ByPid(benchmark::State& state) {
   }
 }
 
-// What the writer does meanwhile, in tier kernel. Busy: another process exchanges without a pause, both on the
+// What the writer does meanwhile, in tier kernel without and with every system call watched. Busy: another process exchanges without a pause, both on the
 // other processor where there is one. Stopped by SIGSTOP: the kernel goes on keeping the table, so that answers
 // stay answers. Killed: every answer is that there is none.
 enum class Writer { kIdle, kBusy, kStopped, kKilled };
@@ -203,8 +203,9 @@ class WriterAt {
 };
 
 template <typename Call>
-void while_the_writer(benchmark::State& state, Writer doing, keyclient_status when_killed, const Call& call) {
-  Scene& s = scene(kKernel);
+void while_the_writer(benchmark::State& state, const char* setting, Writer doing,
+                      keyclient_status when_killed, const Call& call) {
+  Scene& s = scene(setting);
   keyclient_peer_t* peer = nullptr;
   if (keyclient_identify(s.client, s.accepted.get(), &peer, &s.who) != KEYCLIENT_OK)
     return state.SkipWithError(keyclient_error());
@@ -225,22 +226,22 @@ void while_the_writer(benchmark::State& state, Writer doing, keyclient_status wh
   keyclient_peer_free(peer);
   if (doing == Writer::kKilled) scene("");  // another keyd next time
 }
-void LookUpWhile(benchmark::State& state, Writer doing) {
-  while_the_writer(state, doing, KEYCLIENT_UNKNOWN, [](Scene& s, keyclient_peer_t*) {
+void LookUpWhile(benchmark::State& state, const char* setting, Writer doing) {
+  while_the_writer(state, setting, doing, KEYCLIENT_UNKNOWN, [](Scene& s, keyclient_peer_t*) {
     return keyclient_lookup_pid(s.client, static_cast<std::uint32_t>(s.process->pid()), &s.who);
   });
 }
-void IdentifyWhile(benchmark::State& state, Writer doing) {
-  while_the_writer(state, doing, KEYCLIENT_UNKNOWN, [](Scene& s, keyclient_peer_t*) {
+void IdentifyWhile(benchmark::State& state, const char* setting, Writer doing) {
+  while_the_writer(state, setting, doing, KEYCLIENT_UNKNOWN, [](Scene& s, keyclient_peer_t*) {
     return keyclient_lookup_socket(s.client, s.accepted.get(), &s.who);
   });
 }
-void CheckWhile(benchmark::State& state, Writer doing) {
-  while_the_writer(state, doing, KEYCLIENT_GONE,
+void CheckWhile(benchmark::State& state, const char* setting, Writer doing) {
+  while_the_writer(state, setting, doing, KEYCLIENT_GONE,
                    [](Scene&, keyclient_peer_t* peer) { return keyclient_peer_check(peer); });
 }
-void GlanceWhile(benchmark::State& state, Writer doing) {
-  while_the_writer(state, doing, KEYCLIENT_GONE,
+void GlanceWhile(benchmark::State& state, const char* setting, Writer doing) {
+  while_the_writer(state, setting, doing, KEYCLIENT_GONE,
                    [](Scene&, keyclient_peer_t* peer) { return keyclient_peer_glance(peer); });
 }
 
@@ -280,11 +281,15 @@ BENCHMARK(BareLoads);
 BENCHMARK(BootClock);
 BENCHMARK(ByPid);
 BENCHMARK(ByPidWhileKeydIsStopped);
-#define IN_EACH_STATE(function)                           \
-  BENCHMARK_CAPTURE(function, idle, Writer::kIdle);       \
-  BENCHMARK_CAPTURE(function, busy, Writer::kBusy);       \
-  BENCHMARK_CAPTURE(function, stopped, Writer::kStopped); \
-  BENCHMARK_CAPTURE(function, killed, Writer::kKilled)
+#define IN_EACH_STATE(function)                                                            \
+  BENCHMARK_CAPTURE(function, idle, kKernel, Writer::kIdle);                               \
+  BENCHMARK_CAPTURE(function, busy, kKernel, Writer::kBusy);                               \
+  BENCHMARK_CAPTURE(function, stopped, kKernel, Writer::kStopped);                         \
+  BENCHMARK_CAPTURE(function, killed, kKernel, Writer::kKilled);                           \
+  BENCHMARK_CAPTURE(function, idle_and_every_syscall, kEverySyscall, Writer::kIdle);       \
+  BENCHMARK_CAPTURE(function, busy_and_every_syscall, kEverySyscall, Writer::kBusy);       \
+  BENCHMARK_CAPTURE(function, stopped_and_every_syscall, kEverySyscall, Writer::kStopped); \
+  BENCHMARK_CAPTURE(function, killed_and_every_syscall, kEverySyscall, Writer::kKilled)
 IN_EACH_STATE(LookUpWhile);
 IN_EACH_STATE(IdentifyWhile);
 IN_EACH_STATE(CheckWhile);

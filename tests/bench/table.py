@@ -92,15 +92,17 @@ def rows():
         yield Row(f"the same with a handle to check it by, {said}", of("Identify"), of("KernelPart"), "ns", 1.25)
         yield Row(f"check of a peer, {said}", of("PeerCheck"), lambda r: r("BareLoads") + r("BootClock"), "ns", 2)
         yield Row(f"glance at a peer, {said}", of("PeerGlance"), None, "ns", 60 if tier == "pidfd" else 10)
-    for doing in ("idle", "busy", "stopped", "killed"):
-        of = lambda name, d=doing: field(f"{name}While/{d}")
-        killed = doing == "killed"  # then the answer is that there is none, and has to be had in under 1 µs
-        yield Row(f"look-up by pid, tier kernel, keyd {doing}", of("LookUp"), None if killed else field("GetPpid"), "ns",
-                  1000 if killed else 0.7)
-        yield Row(f"identity from its socket, tier kernel, keyd {doing}", of("Identify"), field("KernelPart/kernel"),
-                  "ns", 1.2)
-        yield Row(f"check of a peer, tier kernel, keyd {doing}", of("Check"), None, "ns", 1000)
-        yield Row(f"glance at a peer, tier kernel, keyd {doing}", of("Glance"), None, "ns", 60 if killed else 10)
+    for setting, said in (("", "tier kernel"), ("_and_every_syscall", "tier kernel, ids watched")):
+        for doing in ("idle", "busy", "stopped", "killed"):
+            of = lambda name, d=doing + setting: field(f"{name}While/{d}")
+            killed = doing == "killed"  # then the answer is that there is none, and has to be had in under 1 µs
+            # Of a keyd that is dead nothing watches any more, and no system call is dearer.
+            kernel_part = field("KernelPart/every_syscall" if setting and not killed else "KernelPart/kernel")
+            yield Row(f"look-up by pid, {said}, keyd {doing}", of("LookUp"), None if killed else field("GetPpid"), "ns",
+                      1000 if killed else 0.7)
+            yield Row(f"identity from its socket, {said}, keyd {doing}", of("Identify"), kernel_part, "ns", 1.2)
+            yield Row(f"check of a peer, {said}, keyd {doing}", of("Check"), None, "ns", 1000)
+            yield Row(f"glance at a peer, {said}, keyd {doing}", of("Glance"), None, "ns", 60 if killed else 10)
     yield Row("shared memory of a process", field("TableOctets", "octets_each"), None, "octets", 256)
     yield "the exchange"
     echo = field("EchoRoundTrip", "cpu_us")
