@@ -226,6 +226,11 @@ BENCHMARK_CAPTURE(OtherClientBesideLogins, kryptoknight, "kryptoknight", kryptok
     ->Iterations(1)
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(OtherClientBesideLogins, kryptoknight_and_pauses, "kryptoknight", kryptoknight_login,
+                  kNowAndThen)
+    ->Iterations(1)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(OtherClientBesideLogins, srp_and_pauses, "srp", srp_login, kNowAndThen)
     ->Iterations(1)
     ->UseRealTime()
