@@ -19,14 +19,12 @@
 namespace keyd::races {
 namespace {
 
-constexpr const char* kConfig =
-    "[daemon]\nlog_level = \"warning\"\n[audit]\nfile = \"/dev/null\"\n[session]\nplan_deadline = 1\n"
-    "linger = 1\n";
+constexpr const char* kConfig = "[audit]\nfile = \"/dev/null\"\n[session]\nplan_deadline = 1\nlinger = 1\n";
 
 // kWideLimits but for its [session], which stands above.
-std::string config() {
+std::string config(const std::string& daemon) {
   const std::string limits = testing::kWideLimits;
-  return kConfig + limits.substr(limits.find("[limits]"));
+  return "[daemon]\nlog_level = \"warning\"\n" + daemon + kConfig + limits.substr(limits.find("[limits]"));
 }
 
 pid_t forked(const std::function<void()>& body) {
@@ -48,7 +46,8 @@ void clear(RaceBoard& board) {
 
 }  // namespace
 
-RaceArena::RaceArena() : keyd_(config()), image_(testing::program("race_image")) {
+RaceArena::RaceArena(const std::string& daemon)
+    : keyd_(config(daemon)), image_(testing::program("race_image")) {
   if (!keyd_.start()) {
     problem_ = "keyd does not start: " + keyd_.log();
     return;

@@ -22,8 +22,9 @@ inline constexpr const char *kUser = "alice", *kPassword = "right";
 
 class RaceArena {
  public:
-  // Starts keyd in the tier under test, with kUser. problem() says why it could not.
-  RaceArena();
+  // Starts keyd with kUser, in the tier under test, or with what `daemon` says: lines of keyd.toml's [daemon]. problem()
+  // says why it could not.
+  explicit RaceArena(const std::string& daemon = {});
   ~RaceArena();
   RaceArena(const RaceArena&) = delete;
   RaceArena& operator=(const RaceArena&) = delete;

@@ -73,8 +73,9 @@ bool is_finished(const RaceBoard& board) {
 
 class Races : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() { arena_ = std::make_unique<RaceArena>(); }
+  static void SetUpTestSuite() { open_arena(); }
   static void TearDownTestSuite() { arena_.reset(); }
+  static void open_arena(const std::string& daemon = {}) { arena_ = std::make_unique<RaceArena>(daemon); }
   void SetUp() override {
     if (::getuid() != 0) GTEST_SKIP() << "needs root to become somebody else";
     ASSERT_EQ(arena().problem(), "");
@@ -428,22 +429,53 @@ TEST_F(Races, AnExit) {
 
 // ---- credentials
 
+// Contact: nothing more is given to it, and the record falls.
+void become_somebody_else(RaceBoard& board, const RaceArena& arena, bool make_contact) {
+  auto client = authenticated(arena, board);
+  if (!client || ::setresuid(kStranger, kStranger, kStranger) != 0) return;
+  if (make_contact && session_lives(*client)) return;
+  board.moment = boot_now();
+  OwnLooks(arena.reader(), board).until_it_falls();
+  board.images = 1;
+  ::_exit(0);
+}
+
 TEST_F(Races, AChangeOfItsIds) {
   const Revocation claimed = arena().strength().credentials;
+  const bool on_contact = claimed == Revocation::kOnContact;
   // In tier kernel keyd asks the processes, every half second.
   const bool is_slow = arena().tier() == "kernel" && claimed == Revocation::kAsynchronous;
+  const auto report = arena().run(
+      "setresuid", is_slow ? 5 * few() : tries(claimed),
+      race_of([on_contact](RaceBoard& board) { become_somebody_else(board, arena(), on_contact); }));
+  expect_good(report, on_contact ? Revocation::kAsynchronous : claimed);
+}
+
+// The setting in which a change of ids too ends a record before the system call returns.
+class RacesWhereEverySystemCallIsWatched : public Races {
+ protected:
+  static void SetUpTestSuite() {
+    if (is_possible()) open_arena("tier = \"kernel\"\ncredentials = \"every-syscall\"\n");
+  }
+  void SetUp() override {
+    if (::getuid() != 0) GTEST_SKIP() << "needs root to become somebody else";
+    if (!is_possible())
+      GTEST_SKIP() << "only tier kernel can watch every system call, and it is not run here";
+    ASSERT_EQ(arena().problem(), "");
+    ASSERT_EQ(arena().tier(), "kernel");
+  }
+
+ private:
+  // Where the machine has the tier, and no other one is asked for.
+  static bool is_possible() { return !testing::tiers_to_test({"kernel"}).empty(); }
+};
+
+TEST_F(RacesWhereEverySystemCallIsWatched, AChangeOfItsIds) {
+  ASSERT_EQ(arena().strength().credentials, Revocation::kSynchronous);
   const auto report =
-      arena().run("setresuid", is_slow ? 5 * few() : tries(claimed), race_of([claimed](RaceBoard& board) {
-                    auto client = authenticated(arena(), board);
-                    if (!client || ::setresuid(kStranger, kStranger, kStranger) != 0) return;
-                    // Contact: nothing more is given to it, and the record falls.
-                    if (claimed == Revocation::kOnContact && session_lives(*client)) return;
-                    board.moment = boot_now();
-                    OwnLooks(arena().reader(), board).until_it_falls();
-                    board.images = 1;
-                    ::_exit(0);
-                  }));
-  expect_good(report, claimed == Revocation::kOnContact ? Revocation::kAsynchronous : claimed);
+      arena().run("setresuid, every system call watched", tries(Revocation::kSynchronous),
+                  race_of([](RaceBoard& board) { become_somebody_else(board, arena(), false); }));
+  expect_good(report, Revocation::kSynchronous);
 }
 
 // ---- keyd itself
