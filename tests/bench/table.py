@@ -162,14 +162,13 @@ def rows():
             yield Row(f"{what}: their logins per second meanwhile", of("logins_per_second"), None, "/s",
                       50 if scheme == "srp" and pauses else None, at_least=True)
     yield "the time of a denial (Welch's t against a wrong password)"
-    for suite in ("modern", "historic"):
-        for kind in ("unknown", "disabled", "locked", "scheme_not_enrolled", "historic_not_allowed"):
-            if suite == "modern" and kind == "historic_not_allowed":
-                continue
-            for phase in ("numbers", "verdict"):
-                name = f"Uniformity/{suite}"
-                counter = f"t_{phase}_{kind}"
-                yield Row(f"{suite}, {kind.replace('_', ' ')}: {phase}",
+    steps = {"challenge": ("numbers", "verdict"), "kryptoknight": ("reply", "verdict"), "srp": ("challenge", "key", "verdict")}
+    kinds = ("unknown", "disabled", "locked", "scheme_not_enrolled", "historic_not_allowed")
+    for scheme, suite in ((scheme, suite) for scheme in steps for suite in ("modern", "historic")):
+        for kind in kinds if suite == "historic" else kinds[:-1]:
+            for step in steps[scheme]:
+                name, counter = f"Uniformity/{scheme}_{suite}", f"t_{step}_{kind}"
+                yield Row(f"{scheme}, {suite}, {kind.replace('_', ' ')}: {step}",
                           lambda r, n=name, c=counter: abs(r(n, c)), None, "", 4.5)
 
 

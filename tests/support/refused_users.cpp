@@ -6,11 +6,11 @@ namespace keyd::testing {
 
 std::string refused_users_config() { return std::string("[historic]\nenabled = true\n") + kWideLimits; }
 
-bool start_with_refused_users(PrivateKeyd& keyd) {
+bool start_with_refused_users(PrivateKeyd& keyd, const std::string& scheme) {
   if (!keyd.start()) return false;
   for (const char* user : {"alice", "dinah", "lucie", "nelly"})
-    keyd.enrol(user, "right", {"--allow-historic"});
-  keyd.enrol(kNoHistoricUser.user, "right");
+    keyd.enrol(user, "right", {"--scheme", scheme, "--allow-historic"});
+  keyd.enrol(kNoHistoricUser.user, "right", {"--scheme", scheme});
   if (keyd.keyadm({"user", "disable", "dinah"}).exit_code != 0) return false;
   // What keyadm does not offer: a lock without failures, a user of no scheme that this keyd has.
   keyd.stop();

@@ -32,8 +32,8 @@ inline constexpr RefusedUser kRefusedUsers[] = {
 inline constexpr RefusedUser kNoHistoricUser = {"historic not allowed", "monty", "right",
                                                 "historic-not-allowed"};
 
-// Makes these users in a keyd that is not running yet, and starts it. False when that failed.
-bool start_with_refused_users(PrivateKeyd& keyd);
+// Makes these users, for one scheme, in a keyd that is not running yet, and starts it. False when that failed.
+bool start_with_refused_users(PrivateKeyd& keyd, const std::string& scheme = "challenge");
 
 wire::ChallengeStart modern_choice(const std::string& user);
 wire::ChallengeStart historic_choice(const std::string& user);
