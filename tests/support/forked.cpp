@@ -28,7 +28,7 @@ std::string read_line(int fd, int timeout_ms) {
 }  // namespace
 
 void Forked::Child::say(const std::string& line) const { write_line(out_, line); }
-std::string Forked::Child::hear() const { return read_line(in_, 30000); }
+std::string Forked::Child::hear() const { return read_line(in_, -1); }
 
 Forked::Forked(const std::function<int(Child&)>& body) {
   std::array<int, 2> down{}, up{};

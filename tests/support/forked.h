@@ -10,7 +10,8 @@ namespace keyd::testing {
 
 class Forked {
  public:
-  // In the child: says a line to the parent, hears one from it (empty when the parent has gone).
+  // In the child: says a line to the parent, hears one from it, however long that takes (empty when the parent has
+  // gone).
   class Child {
    public:
     Child(int in, int out) : in_(in), out_(out) {}
