@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 #include <linux/sockios.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <functional>
 #include <ostream>
 
@@ -197,6 +199,10 @@ class LateProof : public ::testing::TestWithParam<Scheme> {
     ASSERT_FALSE(proof.empty());
     ASSERT_TRUE(keyd_.wait_for_state(::getpid(), "FAILED", 10)) << "the deadline did not come";
     ASSERT_TRUE(stuck.refusal_is_stuck()) << "the attack does not get as far as it is to be tried";
+    // The other exchange may take its time.
+    std::ofstream(keyd_.config_file()) << with_deadline(600);
+    ::kill(keyd_.pid(), SIGHUP);
+    ASSERT_TRUE(keyd_.wait_for_log("config.reloaded"));
     ASSERT_TRUE(other.start(RawClient::choice("alice")));
     ASSERT_EQ(keyd_.state_of(::getpid()), "PENDING");
     if (spoilt) proof.back() ^= 1;
@@ -218,8 +224,11 @@ class LateProof : public ::testing::TestWithParam<Scheme> {
     EXPECT_EQ(honest.wait(), 0);
   }
 
-  PrivateKeyd keyd_{"[session]\npending_deadline = 3\n[kryptoknight]\ncost = 1\n[srp]\ngroup = 2048\n" +
-                    std::string(kUnlimitedTries)};
+  static std::string with_deadline(int seconds) {
+    return "[session]\npending_deadline = " + std::to_string(seconds) +
+           "\n[kryptoknight]\ncost = 1\n[srp]\ngroup = 2048\n" + kUnlimitedTries;
+  }
+  PrivateKeyd keyd_{with_deadline(3)};
   BufferModel model_;
 };
 

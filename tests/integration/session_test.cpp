@@ -8,6 +8,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -35,6 +36,7 @@ keyclient_login login_of(const char* user, const char* password) {
 
 class Session : public ::testing::Test {
  protected:
+  explicit Session(const std::string& config = {}) : keyd_(config) {}
   void SetUp() override {
     ASSERT_TRUE(keyd_.start()) << keyd_.log();
     keyd_.enrol("alice", "right");
@@ -55,10 +57,17 @@ class Session : public ::testing::Test {
     const auto login = login_of("alice", "right");
     ASSERT_EQ(keyclient_authenticate(client_, &login), KEYCLIENT_OK) << keyclient_error();
   }
-  PrivateKeyd keyd_{"[session]\npending_deadline = 1\n"};
+  PrivateKeyd keyd_;
   keyclient_options options_{};
   std::string directory_;
   keyclient_t* client_ = nullptr;
+};
+
+// keyd waits 2 s for a proof; the user takes longer over the password.
+class HurriedSession : public Session {
+ protected:
+  HurriedSession() : Session("[session]\npending_deadline = 2\n") {}
+  static constexpr std::chrono::milliseconds kTooLong{3500};
 };
 
 TEST_F(Session, GivesTheUsersCredentialsAndNothingElse) {
@@ -328,7 +337,7 @@ TEST_F(Session, ServesSeveralThreadsOfOneHandle) {
   EXPECT_EQ(good, 800);
 }
 
-TEST_F(Session, RunsTheExchangeOnceMoreWhenThePasswordTookTooLong) {
+TEST_F(HurriedSession, RunsTheExchangeOnceMoreWhenThePasswordTookTooLong) {
   keyclient_login login{};
   login.size = sizeof login;
   login.user = "alice";
@@ -337,7 +346,7 @@ TEST_F(Session, RunsTheExchangeOnceMoreWhenThePasswordTookTooLong) {
   login.password_context = &asked;
   login.password_callback = [](void* context, char* buffer, std::size_t, std::size_t* length) {
     ++*static_cast<int*>(context);
-    std::this_thread::sleep_for(std::chrono::milliseconds(2500));  // keyd waits 1 s here
+    std::this_thread::sleep_for(kTooLong);
     std::memcpy(buffer, "right", 5);
     *length = 5;
     return 0;
@@ -370,14 +379,14 @@ TEST_F(Session, ACancelledRenewalLeavesTheSessionAndCanBeTriedAgain) {
   EXPECT_EQ(keyd_.state_of(::getpid()), "COMPLETE");
 }
 
-TEST_F(Session, ARenewalWhosePasswordTookTooLongIsRunOnceMore) {
+TEST_F(HurriedSession, ARenewalWhosePasswordTookTooLongIsRunOnceMore) {
   authenticate();
   keyclient_login login{};
   login.size = sizeof login;
   login.user = "alice";
   login.scheme = "challenge";
   login.password_callback = [](void*, char* buffer, std::size_t, std::size_t* length) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(2500));  // keyd waits 1 s here
+    std::this_thread::sleep_for(kTooLong);
     std::memcpy(buffer, "right", 5);
     *length = 5;
     return 0;

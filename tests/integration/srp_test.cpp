@@ -72,7 +72,7 @@ TEST_F(Srp, MarksTheProcessPendingThenCompleteAndForgetsItWhenItIsKilled) {
   EXPECT_EQ(task["scheme"], "srp");
   EXPECT_EQ(task["suite"], "modern");
   whole.kill();
-  EXPECT_TRUE(keyd_.wait_for_state(whole.pid(), "", 1.0));
+  EXPECT_TRUE(keyd_.wait_for_state(whole.pid(), "", 10.0));
 }
 
 // Its number in the EAP packets is a setting that both ends have to have.
