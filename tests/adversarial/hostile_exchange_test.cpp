@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <atomic>
 #include <cstring>
 #include <memory>
 
@@ -97,20 +98,23 @@ class HostileExchange : public ::testing::Test {
     const Handle client = open_at(keyd_.directory(), timeout_ms);
     EXPECT_TRUE(client);
     keyd_.set_attack({});
-    EXPECT_TRUE(!exposed.in_session() || authenticate(client.get()) == KEYCLIENT_OK) << keyclient_error();
-    bool done = false, numbers = true;
+    EXPECT_TRUE(!exposed.in_session() || eventually([&] {
+      return authenticate(client.get()) == KEYCLIENT_OK;
+    })) << keyclient_error();
+    std::atomic<bool> done = false;  // set by the false keyd's thread, behind `numbers`
+    bool numbers = true;
     keyd_.set_attack([&](Move& move) {
       if (done) {  // upon numbers that could be some it goes on, as it would
         if (!numbers || move.turn == 0) move.packets.clear(), move.close = true;
       } else if (move.turn == exposed.turn) {
-        done = true;
         change(move);
         numbers = !move.packets.empty() && are_numbers(move.packets.front());
+        done = true;
       }
     });
     const int proofs = keyd_.proofs(), asked = times_asked;
     const keyclient_status status = exposed.call(client.get());
-    EXPECT_TRUE(done) << "the call asked nothing";
+    EXPECT_TRUE(eventually([&] { return done.load(); })) << "the call asked nothing";
     EXPECT_TRUE(status == KEYCLIENT_OK || is_printable(keyclient_error())) << keyclient_error();
     if (exposed.call == authenticate && exposed.turn % 2 == 0 && !numbers) {
       EXPECT_EQ(keyd_.proofs(), proofs) << "it proved the password upon what is no challenge";
@@ -260,7 +264,7 @@ TEST_F(HostileExchange, AKeydThatDoesNotKnowThePasswordIsNotBelieved) {
 TEST_F(HostileExchange, AnAnswerThatDoesNotComeIsADeadline) {
   for (const Exposed& exposed : kExposed) {
     SCOPED_TRACE(exposed.name);
-    const auto status = expose(exposed, [](Move& move) { move.packets.clear(); }, 100);
+    const auto status = expose(exposed, [](Move& move) { move.packets.clear(); }, 1000);
     // With a password from a callback it tries once more, and finds the door closed.
     EXPECT_TRUE(status == KEYCLIENT_DEADLINE || status == KEYCLIENT_GONE) << keyclient_error();
   }

@@ -155,11 +155,11 @@ const Lookup kLookups[] = {
 
 class HostileTable : public ::testing::Test {
  protected:
-  keyclient_t* open() {
+  keyclient_t* open(std::uint32_t timeout_ms = 200) {
     keyclient_options options{};
     options.size = sizeof options;
     options.runtime_dir = keyd_.directory().c_str();
-    options.timeout_ms = 200;
+    options.timeout_ms = timeout_ms;
     keyclient_t* client = nullptr;
     EXPECT_EQ(keyclient_open(&options, &client), KEYCLIENT_OK);
     return client;
@@ -226,7 +226,7 @@ TEST_F(HostileTable, ABellThatNeverRestsHoldsNobodyLongerThanItAsked) {
   std::thread vandal([&] {
     while (!stop) bell_.ring();
   });
-  keyclient_t* const client = open();
+  keyclient_t* const client = open(5000);
   std::uint64_t seen = 0;
   (void)keyclient_wait_for_change(client, &seen, 0);
   const BootTime begun = boot_now();
@@ -255,7 +255,7 @@ TEST_F(HostileTable, TheStrengthOfAnAnswerIsTheHeadersAndAnUnknownOneIsNone) {
                                 table::Reason::kExchange));
   writer.heartbeat();
   give(writer.reader_descriptor(), kSize);
-  keyclient_t* const client = open();
+  keyclient_t* const client = open(5000);
   keyclient_identity who{};
   who.size = sizeof who;
   ASSERT_EQ(keyclient_lookup_inode(client, 1, &who), KEYCLIENT_OK) << keyclient_error();

@@ -15,10 +15,12 @@
 #include "core/crypto/random.h"
 #include "core/exchange/kryptoknight_password.h"
 #include "keyd/sqlite_user_store.h"
+#include "tests/support/bearable_failures.h"
 #include "tests/support/eventually.h"
 #include "tests/support/forked.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/wide_limits.h"
 
 namespace keyd::testing {
 namespace {
@@ -126,7 +128,7 @@ TEST_F(Kryptoknight, MarksTheProcessPendingThenCompleteAndForgetsItWhenItIsKille
   EXPECT_EQ(task["scheme"], "kryptoknight");
   EXPECT_EQ(task["suite"], "modern");
   client.kill();
-  EXPECT_TRUE(keyd_.wait_for_state(client.pid(), "", 1.0));
+  EXPECT_TRUE(keyd_.wait_for_state(client.pid(), "", 10.0));
 }
 
 TEST_F(Kryptoknight, KeyrunAndTheLibraryServeItLikeAnyScheme) {
@@ -184,10 +186,16 @@ TEST_F(Kryptoknight, AnAnswerThatNobodyMadeUseOfIsATry) {
   // Told once it is counted for good: it outlives keyd.
   EXPECT_TRUE(eventually([&] { return count_in_log("reason=\"unknown-user\"") == 5; }));
   keyd_.kill();
+  const BootTime begun = boot_now();
   ASSERT_TRUE(keyd_.start()) << keyd_.log();
-  RawClient raw(keyd_.runtime_dir());
-  EXPECT_FALSE(raw.begin_knight(RawClient::knight_choice("nobody")));
-  EXPECT_EQ(raw.last_packet.refused().code(), wire::REFUSAL_THROTTLED);
+  std::size_t tries = 5;
+  for (bool refused = false; !refused; tries += !refused) {
+    ASSERT_LE(tries, static_cast<std::size_t>(bearable_failures(begun)));
+    EXPECT_TRUE(eventually([&] { return count_in_log("reason=\"unknown-user\"") == tries; }));
+    RawClient raw(keyd_.runtime_dir());
+    refused = !raw.begin_knight(RawClient::knight_choice("nobody"));
+    EXPECT_TRUE(!refused || raw.last_packet.refused().code() == wire::REFUSAL_THROTTLED);
+  }
   RawClient other(keyd_.runtime_dir());
   EXPECT_TRUE(other.begin_knight(RawClient::knight_choice("alice")));
 }
@@ -322,25 +330,33 @@ TEST_F(Kryptoknight, AnUnknownUserIsAnsweredLikeARealOneOverAndOver) {
   EXPECT_TRUE(keyd_.wait_for_log("unknown-user"));
 }
 
+class KryptoknightStandIns : public Kryptoknight {
+ protected:
+  KryptoknightStandIns() : Kryptoknight(std::string(kCheap) + kUnlimitedTries) {}
+};
 // A name that nobody has could be of a user who was imported: with N such users, so many names in as many.
-TEST_F(Kryptoknight, NamesThatNobodyHasHaveTheSettingsThatUsersHave) {
+TEST_F(KryptoknightStandIns, NamesThatNobodyHasHaveTheSettingsThatUsersHave) {
   for (int i = 0; i < 3; ++i) {
     const std::string line = "old" + std::to_string(i) + ":$1$aaaaaaa" + std::to_string(i) +
                              "$PgTpEYMYYDXo1YpzZT5nX0:19000:0:99999:7:::\n";
     ASSERT_EQ(keyd_.keyadm({"user", "import", "--format", "shadow", "-"}, line).exit_code, 0);
   }
-  std::this_thread::sleep_for(std::chrono::milliseconds(1500));  // until the next look at the store
+  // Three users of four. Which names these are is settled by the store's key: they are the same whenever they are asked
+  // for, once keyd has looked at the store again. Out of bounds once in 10^9 keys.
   int old = 0;
-  for (int i = 0; i < 40; ++i) {
-    RawClient raw(keyd_.runtime_dir());
-    ASSERT_TRUE(raw.begin_knight(RawClient::knight_choice("nobody" + std::to_string(i))))
-        << raw.last_packet.ShortDebugString();
-    const auto& reply = raw.last_packet.kryptoknight_reply();
-    old += reply.setting_head() == "$1$";
-    EXPECT_EQ(reply.salt().size(), reply.setting_head() == "$1$" ? 8u : 22u);
-  }
-  EXPECT_GT(old, 15);
-  EXPECT_LT(old, 40);
+  const auto are_as_many = [&] {
+    old = 0;
+    for (int i = 0; i < 80; ++i) {
+      RawClient raw(keyd_.runtime_dir());
+      EXPECT_TRUE(raw.begin_knight(RawClient::knight_choice("nobody" + std::to_string(i))))
+          << raw.last_packet.ShortDebugString();
+      const auto& reply = raw.last_packet.kryptoknight_reply();
+      old += reply.setting_head() == "$1$";
+      EXPECT_EQ(reply.salt().size(), reply.setting_head() == "$1$" ? 8u : 22u);
+    }
+    return old > 30 && old < 80;
+  };
+  EXPECT_TRUE(eventually(are_as_many, 60)) << old;
 }
 
 // ---- the stored hash
@@ -506,47 +522,69 @@ TEST_F(Kryptoknight, OnlyAnOpenedSessionSoundsTheAlarm) {
 class KryptoknightSlow : public Kryptoknight {
  protected:
   KryptoknightSlow() : Kryptoknight("[kryptoknight]\ncost = 6\n") {}
-};
-TEST_F(KryptoknightSlow, AChangeInBetweenIsNotUndone) {
   struct Change {
     std::vector<std::string> command;
     std::string input;
   };
+  // Logs a new user in, and makes the change before the password comes or (`late`) when it has been sent. True when the
+  // login was through before the change was; then the change has ended its session.
+  bool is_through_before(const Change& change, const std::string& user, bool late) {
+    keyd_.enrol(user, "right", {"--scheme", "kryptoknight"});
+    Forked client([&](Forked::Child& child) {
+      RawClient raw(keyd_.runtime_dir());
+      if (!raw.begin_knight(RawClient::knight_choice(user))) return 1;
+      const Bytes packet = raw.password_packet("right");
+      if (packet.empty()) return 2;
+      if (late && !raw.send(packet)) return 3;
+      child.say("opened");
+      child.hear();
+      if (!late) raw.send(packet);
+      child.say(raw.receive_message().has_finished() ? "through" : "not");
+      child.hear();
+      return 0;
+    });
+    EXPECT_EQ(client.hear(), "opened");
+    auto command = change.command;
+    std::ranges::replace(command, std::string("USER"), user);
+    EXPECT_EQ(keyd_.keyadm(command, change.input).exit_code, 0);
+    client.say("go on");
+    const std::string said = client.hear();
+    EXPECT_TRUE(said == "through" || said == "not") << said;
+    EXPECT_TRUE(eventually([&] { return keyd_.state_of(client.pid()) != "COMPLETE"; })) << "undone";
+    return said == "through";
+  }
+  void expect_made(const Change& change, const std::string& user) {
+    if (change.command[1] == "disable") {
+      EXPECT_EQ(shown(user)["state"], "disabled");
+    } else if (change.command[1] == "remove") {
+      EXPECT_NE(keyd_.keyadm({"user", "show", user}).exit_code, 0);
+    } else {
+      Client client(keyd_);  // keyd hears of an earlier client's end in its own time
+      EXPECT_TRUE(eventually([&] { return client.login(user, "right") == KEYCLIENT_DENIED; }));
+      EXPECT_TRUE(eventually([&] { return client.login(user, "another") == KEYCLIENT_OK; }))
+          << keyclient_error();
+    }
+  }
+};
+TEST_F(KryptoknightSlow, AChangeInBetweenIsNotUndone) {
   const Change kChanges[] = {{{"user", "passwd", "USER", "--password-fd", "0"}, "another\n"},
                              {{"user", "disable", "USER"}, {}},
                              {{"user", "remove", "USER"}, {}}};
   int number = 0;
   for (const bool late : {false, true}) {
     for (const Change& change : kChanges) {
-      const std::string user = "user" + std::to_string(++number);
-      SCOPED_TRACE(user + ": " + change.command[1]);
-      keyd_.enrol(user, "right", {"--scheme", "kryptoknight"});
-      Forked client([&](Forked::Child& child) {
-        RawClient raw(keyd_.runtime_dir());
-        if (!raw.begin_knight(RawClient::knight_choice(user))) return 1;
-        const Bytes packet = raw.password_packet("right");
-        if (packet.empty()) return 2;
-        if (late && !raw.send(packet)) return 3;
-        child.say("opened");
-        child.hear();
-        if (!late) raw.send(packet);
-        return raw.receive_message().has_finished() ? 4 : 0;
-      });
-      ASSERT_EQ(client.hear(), "opened");
-      auto command = change.command;
-      std::ranges::replace(command, std::string("USER"), user);
-      ASSERT_EQ(keyd_.keyadm(command, change.input).exit_code, 0);
-      client.say("go on");
-      // A new password is hashed behind the login's, which may be through before it: then the session has ended.
-      const int said = client.wait();
-      EXPECT_TRUE(said == 0 || (said == 4 && late && command[1] == "passwd")) << said;
+      // A late change races with the login's hash, and is to win at least once: a new password has no chance to, for it
+      // is hashed itself, behind the login's.
+      const bool may_lose = late && change.command[1] == "passwd";
+      bool won = false;
+      for (int tries = 0; tries < (late && !may_lose ? 10 : 1) && !won; ++tries) {
+        const std::string user = "user" + std::to_string(++number);
+        SCOPED_TRACE(user + ": " + change.command[1]);
+        won = !is_through_before(change, user, late);
+        expect_made(change, user);
+      }
+      EXPECT_TRUE(won || may_lose) << change.command[1] << (late ? " late" : "");
     }
-    Client client(keyd_);
-    const std::string changed = late ? "user4" : "user1";
-    EXPECT_EQ(client.login(changed, "right"), KEYCLIENT_DENIED);
-    EXPECT_EQ(client.login(changed, "another"), KEYCLIENT_OK) << keyclient_error();
-    EXPECT_EQ(shown(late ? "user5" : "user2")["state"], "disabled");
-    EXPECT_NE(keyd_.keyadm({"user", "show", late ? "user6" : "user3"}).exit_code, 0);
   }
   EXPECT_EQ(keyd_.log().find("alarm"), std::string::npos)
       << "an old password is no theft: " << line_of("alarm");
