@@ -124,10 +124,10 @@ bool SecureChannel::wiped() const {
 }
 
 void SecureChannel::next_epoch(ByteView fresh, ByteView key) {
+  secret::SecretBuffer previous(chain().size() + key.size());  // chain(e) | SK; all that can fail
   ++epoch_;
   sent_ = received_ = 0;
   expanded_ = {};
-  secret::SecretBuffer previous(chain().size() + key.size());  // chain(e) | SK
   std::ranges::copy(chain(), previous.reveal().begin());
   std::ranges::copy(key, previous.reveal().begin() + static_cast<std::ptrdiff_t>(chain().size()));
   crypto::hkdf_sha256(previous.reveal(), fresh, info(kChain, epoch_), chain());

@@ -114,6 +114,8 @@ class PasswordChangeClient {
   [[nodiscard]] Result<Bytes> answer(ByteView v, const RandomSource& random) const;
   // 3: whether the server has it for good. Then the question stands no more.
   [[nodiscard]] bool take_success(ByteView packet);
+  // The server has said that it asks no more: no question stands. Its next one has a greater serial.
+  void withdraw() { question_.reset(); }
 
  private:
   struct Question {

@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <utility>
 
 #include "core/base/bytes.h"
@@ -50,11 +49,7 @@ class SecretBuffer {
   explicit SecretBuffer(std::size_t size) : capacity_(size), size_(size) {
     if (size > 0) data_ = static_cast<std::uint8_t*>(LockedPool::instance().allocate(size));
   }
-  static SecretBuffer copy_of(ByteView octets) {
-    SecretBuffer out(octets.size());
-    if (out.data_ != nullptr) std::memcpy(out.data_, octets.data(), octets.size());
-    return out;
-  }
+  static SecretBuffer copy_of(ByteView octets);
   SecretBuffer(SecretBuffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)),
         capacity_(std::exchange(other.capacity_, 0)),
