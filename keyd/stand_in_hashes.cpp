@@ -125,10 +125,9 @@ Result<exchange::PasswordHash> StandInHashes::hash_of(const StoredUser* user, co
   to_crypt_text(invented_hash);
   auto real = unseal_hash(sealer_, has_one ? *user : sealed_, suite);
   if (!real) return real;
-  if (has_one && !obstacle) return real;
   if (has_one) {
-    stand_in.setting = std::move(real->setting);
-    stand_in.salt = std::move(real->salt);
+    stand_in.setting = real->setting;
+    stand_in.salt = real->salt;
   }
   if (suite == wire::SUITE_MODERN) {
     const std::string setting = stand_in.setting.text();
@@ -136,6 +135,7 @@ Result<exchange::PasswordHash> StandInHashes::hash_of(const StoredUser* user, co
     std::ranges::copy(bytes_of(setting), stand_in.hash.reveal().begin());
     std::ranges::copy(invented_hash, stand_in.hash.reveal().subspan(setting.size()).begin());
   }
+  if (has_one && !obstacle) return real;
   return stand_in;
 }
 

@@ -108,19 +108,25 @@ Result<exchange::SrpVerifier> StandInVerifiers::verifier_of(const StoredUser* us
   auto real = unseal_verifier(sealer_, has_one || has_modern ? *user : sealed_,
                               has_one || !has_modern ? suite : wire::SUITE_MODERN);
   if (!real) return real;
+  // The work is the same whatever is answered.
+  const VerifierShape& by_name = shape_for(name, wire::SUITE_MODERN);
+  const VerifierShape& by_name_historic = modern ? by_name : shape_for(name, wire::SUITE_HISTORIC);
+  const VerifierShape& seen = has_modern ? modern_.usual : by_name;
+  const bool imported = is_imported(seen.derivation);
+  const VerifierShape& shape = modern || imported ? seen : by_name_historic;
+  auto group = exchange::SrpGroup::listed(shape.bits);
+  if (!group) return std::unexpected(group.error());
+  Bytes salt(shape.salt_size);
+  pseudorandom(salts_.reveal(), modern || imported ? "srp" : "srp3", name, salt);
+  const bool keeps_shape = has_one || (has_modern && is_imported(real->derivation));
+  auto v = nobodys_v(keeps_shape ? real->group : *group);
   if (has_one && !obstacle) return real;
-  if (!has_one && !(has_modern && is_imported(real->derivation))) {
-    const VerifierShape& seen = has_modern ? modern_.usual : shape_for(name, wire::SUITE_MODERN);
-    const bool imported = is_imported(seen.derivation);
-    const VerifierShape& shape = modern || imported ? seen : shape_for(name, wire::SUITE_HISTORIC);
-    auto group = exchange::SrpGroup::listed(shape.bits);
-    if (!group) return std::unexpected(group.error());
+  if (!keeps_shape) {
     real->group = std::move(*group);
     real->derivation = shape.derivation;
-    real->salt.resize(shape.salt_size);
-    pseudorandom(salts_.reveal(), modern || imported ? "srp" : "srp3", name, real->salt);
+    real->salt = std::move(salt);
   }
-  real->v = nobodys_v(real->group);
+  real->v = std::move(v);
   return real;
 }
 

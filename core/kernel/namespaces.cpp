@@ -10,8 +10,7 @@
 namespace keyd::kernel {
 
 NamespaceIds own_namespaces() {
-  struct stat pid {
-  }, user{};
+  struct stat pid{}, user{};
   NamespaceIds ids;
   if (::stat("/proc/self/ns/pid", &pid) == 0) ids.pid = pid.st_ino;
   if (::stat("/proc/self/ns/user", &user) == 0) ids.user = user.st_ino;

@@ -37,7 +37,7 @@ bool is_complete(std::uint64_t word) {
 }  // namespace
 
 Result<TableReader> TableReader::map(int descriptor, std::size_t size) {
-  struct stat st {};
+  struct stat st{};
   if (size < table_size(kBucketWidth) || size > kLargestTable || ::fstat(descriptor, &st) != 0 ||
       ((st.st_size != 0 || S_ISREG(st.st_mode)) && static_cast<std::size_t>(st.st_size) < size)) {
     return fail(Code::kInvalid, "the task table has an impossible size");
