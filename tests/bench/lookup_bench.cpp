@@ -75,8 +75,8 @@ constexpr const char* kKernel = "[daemon]\ntier = \"kernel\"\n";
 constexpr const char* kEverySyscall = "[daemon]\ntier = \"kernel\"\ncredentials = \"every-syscall\"\n";
 
 // One at a time: see above.
+std::unique_ptr<Scene> the_scene;
 Scene& scene(const std::string& configuration = kPidfd) {
-  static std::unique_ptr<Scene> the_scene;
   if (the_scene == nullptr || the_scene->configuration != configuration) {
     the_scene.reset();
     the_scene = std::make_unique<Scene>(configuration);
@@ -224,7 +224,7 @@ void while_the_writer(benchmark::State& state, const char* setting, Writer doing
     if (!writer.still_busy()) state.SkipWithError("the exchanges have ended");
   }
   keyclient_peer_free(peer);
-  if (doing == Writer::kKilled) scene("");  // another keyd next time
+  if (doing == Writer::kKilled) the_scene.reset();  // another keyd next time
 }
 void LookUpWhile(benchmark::State& state, const char* setting, Writer doing) {
   while_the_writer(state, setting, doing, KEYCLIENT_UNKNOWN, [](Scene& s, keyclient_peer_t*) {
