@@ -1,5 +1,5 @@
 /* A program with libkeyclient, for its memory to be searched: authenticates with the password on its standard
- * input, forgets it, and waits. usage: hunted_client USER */
+ * input, forgets it, and waits. usage: hunted_client USER SCHEME */
 #include <keyclient/keyclient.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 
 int main(int argc, char** argv) {
   char password[128], line[8];
-  if (argc != 2) return 2;
+  if (argc != 3) return 2;
   setvbuf(stdin, NULL, _IONBF, 0);
   ssize_t size = read(0, password, sizeof password);
   if (size <= 1) return 2;
@@ -15,7 +15,7 @@ int main(int argc, char** argv) {
   if (keyclient_open(NULL, &client) != KEYCLIENT_OK) return 1;
   keyclient_login login = {.size = sizeof login,
                            .user = argv[1],
-                           .scheme = "challenge",
+                           .scheme = argv[2],
                            .password = password,
                            .password_size = (size_t)size - 1};
   const int outcome = keyclient_authenticate(client, &login);

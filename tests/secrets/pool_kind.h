@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace keyd::testing {
@@ -14,6 +15,15 @@ namespace keyd::testing {
 inline constexpr const char* kMemfdSecret = "memfd_secret";
 inline constexpr const char* kMlock = "mlock";
 inline auto pool_kinds() { return ::testing::Values(std::string(kMemfdSecret), std::string(kMlock)); }
+
+// Every scheme with each of them, and the name of such a test.
+inline auto schemes_and_pool_kinds() {
+  return ::testing::Combine(::testing::Values("challenge", "kryptoknight", "srp"), pool_kinds());
+}
+using SchemeAndKind = std::tuple<const char*, std::string>;
+inline std::string name_of_both(const ::testing::TestParamInfo<SchemeAndKind>& both) {
+  return std::string(std::get<0>(both.param)) + "_" + std::get<1>(both.param);
+}
 
 // Whether this machine has that kind.
 bool has_kind(const std::string& kind);

@@ -147,7 +147,7 @@ TEST_P(RootsTools, ReadNoSecretOfAProgramWithTheLibrary) {
   ASSERT_TRUE(keyd.start()) << keyd.log();
   keyd.enrol("alice", "right");
   ::setenv("KEYD_RUNTIME_DIR", keyd.runtime_dir().c_str(), 1);
-  BackgroundProcess client(with_kind(GetParam(), {program("hunted_client"), "alice"}));
+  BackgroundProcess client(with_kind(GetParam(), {program("hunted_client"), "alice", "challenge"}));
   ::unsetenv("KEYD_RUNTIME_DIR");
   client.write("right\n");
   ASSERT_EQ(client.read_line(), "in");

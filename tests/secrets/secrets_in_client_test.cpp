@@ -21,14 +21,15 @@ namespace {
 
 using ::testing::IsEmpty;
 
-// With each kind of pool at the client. Of memfd_secret the hunt sees nothing: then no secret may be found at all.
-class SecretsInClient : public ::testing::TestWithParam<std::string> {
+// With a kind of pool at the client. Of memfd_secret the hunt sees nothing: then no secret may be found at all.
+class HuntedClient : public ::testing::Test {
  protected:
+  HuntedClient(std::string scheme, std::string kind) : scheme_(std::move(scheme)), kind_(std::move(kind)) {}
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root: keyrun and keyadm cannot be looked into by others";
-    if (!has_kind(GetParam())) GTEST_SKIP() << "no " << GetParam() << " here";
+    if (!has_kind(kind_)) GTEST_SKIP() << "no " << kind_ << " here";
     ASSERT_TRUE(keyd_.start()) << keyd_.log();
-    keyd_.enrol("alice", password_);
+    keyd_.enrol("alice", password_, {"--scheme", scheme_});
     keyd_.set_credential("alice", "token", value_);
     hunt_.mark("password", bytes_of(password_));
     hunt_.mark("credential", bytes_of(value_));
@@ -43,7 +44,21 @@ class SecretsInClient : public ::testing::TestWithParam<std::string> {
   }
 
   [[nodiscard]] std::vector<std::string> command(std::vector<std::string> arguments) const {
-    return with_kind(GetParam(), std::move(arguments));
+    return with_kind(kind_, std::move(arguments));
+  }
+  [[nodiscard]] std::vector<std::string> hunted_client() const {
+    return command({program("hunted_client"), "alice", scheme_});
+  }
+  // What a client makes of a password on its way to the proof.
+  void mark_what_is_made_of(const std::string& password, const std::string& name) {
+    RawClient raw(keyd_.runtime_dir());
+    if (scheme_ == "kryptoknight") {
+      ASSERT_TRUE(raw.begin_knight(RawClient::knight_choice("alice")));
+      mark_hash(hunt_, name, raw.knight->how(), password);
+    } else if (scheme_ == "srp") {
+      ASSERT_TRUE(raw.begin_srp(RawClient::srp_choice("alice")));
+      mark_verifier(hunt_, name, raw.srp->parameters(), "alice", password);
+    }
   }
   void expect_nothing_in(pid_t pid) const {
     const auto found = hunt_.in_process(pid);
@@ -51,26 +66,38 @@ class SecretsInClient : public ::testing::TestWithParam<std::string> {
     expect_that_the_heap_is_seen(pid, keyd_.directory());
   }
 
+  const std::string scheme_, kind_;
   PrivateKeyd keyd_;
   const std::string password_ = marked_text(24), value_ = marked_text(40);
   Hunt hunt_;
 };
 
-TEST_P(SecretsInClient, ALibraryForgetsThePasswordWhenItHasProvedIt) {
-  BackgroundProcess client(command({program("hunted_client"), "alice"}));
+class SecretsInClient : public HuntedClient, public ::testing::WithParamInterface<std::string> {
+ protected:
+  SecretsInClient() : HuntedClient("challenge", GetParam()) {}
+};
+class SecretsInClientByScheme : public HuntedClient, public ::testing::WithParamInterface<SchemeAndKind> {
+ protected:
+  SecretsInClientByScheme() : HuntedClient(std::get<0>(GetParam()), std::get<1>(GetParam())) {}
+};
+
+TEST_P(SecretsInClientByScheme, ALibraryForgetsThePasswordWhenItHasProvedIt) {
+  mark_what_is_made_of(password_, "client's");
+  BackgroundProcess client(hunted_client());
   client.write(password_ + "\n");
   ASSERT_EQ(client.read_line(), "in");
-  expect_kind(client.pid(), GetParam());
+  expect_kind(client.pid(), kind_);
   expect_nothing_in(client.pid());
   client.write("\n");
   ASSERT_EQ(client.read_line(), "closed");
   expect_nothing_in(client.pid());
 }
 
-TEST_P(SecretsInClient, ALibraryForgetsAWrongPasswordToo) {
+TEST_P(SecretsInClientByScheme, ALibraryForgetsAWrongPasswordToo) {
   const std::string wrong = marked_text(24);
   hunt_.mark("wrong password", bytes_of(wrong));
-  BackgroundProcess client(command({program("hunted_client"), "alice"}));
+  mark_what_is_made_of(wrong, "client's wrong");
+  BackgroundProcess client(hunted_client());
   client.write(wrong + "\n");
   ASSERT_EQ(client.read_line(), "out");
   expect_nothing_in(client.pid());
@@ -111,13 +138,13 @@ std::vector<Bytes> session_keys_of(pid_t pid) {
   return keys;
 }
 
-TEST_P(SecretsInClient, ALibraryHasTheSessionsKeysInItsPoolAloneAndNoneAfterTheSession) {
-  BackgroundProcess client(command({program("hunted_client"), "alice"}));
+TEST_P(SecretsInClientByScheme, ALibraryHasTheSessionsKeysInItsPoolAloneAndNoneAfterTheSession) {
+  BackgroundProcess client(hunted_client());
   client.write(password_ + "\n");
   ASSERT_EQ(client.read_line(), "in");
   const auto keys = session_keys_of(client.pid());
   // What cannot be read cannot be known. That the library does the same with either kind, its code shows.
-  ASSERT_EQ(keys.size(), GetParam() == kMlock ? 4u : 0u);
+  ASSERT_EQ(keys.size(), kind_ == kMlock ? 4u : 0u);
   if (keys.empty()) return;
   Hunt hunt;
   for (std::size_t i = 0; i < keys.size(); ++i) hunt.mark("key " + std::to_string(i), keys[i]);
@@ -137,7 +164,7 @@ TEST_P(SecretsInClient, ACoreOfAProgramWithASessionHasNone) {
   const std::string place = keyd_.directory() + "/crashed";
   std::filesystem::create_directory(place);
   BackgroundProcess client(command({"/usr/bin/prlimit", "--core=unlimited", "/usr/bin/env", "-C", place,
-                                    program("hunted_client"), "alice"}));
+                                    program("hunted_client"), "alice", scheme_}));
   client.write(password_ + "\n");
   ASSERT_EQ(client.read_line(), "in");
   Hunt keys;
@@ -210,8 +237,7 @@ TEST_P(SecretsInClient, KeyadmHasWhatWasTypedInLockedMemoryAloneAndDoesNotShowIt
   keyadm.type(typed + "\n");
   ASSERT_TRUE(keyadm.shows("The same again: ")) << keyadm.shown();
   auto found = hunt.in_process(keyadm.pid());
-  EXPECT_EQ(found.empty(), GetParam() == kMemfdSecret)
-      << "the hunt must see what lies in pages that can be read";
+  EXPECT_EQ(found.empty(), kind_ == kMemfdSecret) << "the hunt must see what lies in pages that can be read";
   expect_that_the_heap_is_seen(keyadm.pid(), keyd_.directory());
   std::erase_if(found, [](const Finding& f) { return f.locked; });
   EXPECT_THAT(found, IsEmpty()) << text_of(found);
@@ -223,6 +249,7 @@ TEST_P(SecretsInClient, KeyadmHasWhatWasTypedInLockedMemoryAloneAndDoesNotShowIt
 }
 
 INSTANTIATE_TEST_SUITE_P(In, SecretsInClient, pool_kinds(), [](const auto& kind) { return kind.param; });
+INSTANTIATE_TEST_SUITE_P(In, SecretsInClientByScheme, schemes_and_pool_kinds(), name_of_both);
 
 }  // namespace
 }  // namespace keyd::testing

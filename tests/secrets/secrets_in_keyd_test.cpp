@@ -27,19 +27,20 @@ wire::ChallengeStart historic(const std::string& user, wire::Transform transform
   return start;
 }
 
-// With each kind of pool. Of memfd_secret the hunt sees nothing: then no secret may be found at all.
-class SecretsInKeyd : public ::testing::TestWithParam<std::string> {
+// With a kind of pool. Of memfd_secret the hunt sees nothing: then no secret may be found at all.
+class HuntedKeyd : public ::testing::Test {
  protected:
+  HuntedKeyd(std::string scheme, std::string kind) : scheme_(std::move(scheme)), kind_(std::move(kind)) {}
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root: keyd cannot be looked into by others";
-    if (!has_kind(GetParam())) GTEST_SKIP() << "no " << GetParam() << " here";
-    keyd_.start_under(with_kind(GetParam(), {}));
+    if (!has_kind(kind_)) GTEST_SKIP() << "no " << kind_ << " here";
+    keyd_.start_under(with_kind(kind_, {}));
     ASSERT_TRUE(keyd_.start()) << keyd_.log();
-    EXPECT_NE(keyd_.log().find("secrets lie in " + GetParam()), std::string::npos) << keyd_.log();
-    expect_kind(keyd_.pid(), GetParam());
+    EXPECT_NE(keyd_.log().find("secrets lie in " + kind_), std::string::npos) << keyd_.log();
+    expect_kind(keyd_.pid(), kind_);
     password_ = marked_text(24);
     value_ = marked_text(40);
-    keyd_.enrol("alice", password_, {"--allow-historic"});
+    keyd_.enrol("alice", password_, {"--scheme", scheme_, "--allow-historic"});
     keyd_.set_credential("alice", "token", value_);
     hunt_.mark("password", bytes_of(password_));
     hunt_.mark("credential", bytes_of(value_));
@@ -64,7 +65,7 @@ class SecretsInKeyd : public ::testing::TestWithParam<std::string> {
     expect_that_the_heap_is_seen(keyd_.pid(), keyd_.directory());
     const auto found = hunt_.in_process(keyd_.pid());
     const bool seen = std::ranges::any_of(found, [&](const Finding& f) { return f.secret == secret; });
-    EXPECT_EQ(seen, GetParam() == kMlock) << secret;
+    EXPECT_EQ(seen, kind_ == kMlock) << secret;
   }
   // keyd has heard that the session is over and has answered somebody since.
   void settle() const {
@@ -72,9 +73,24 @@ class SecretsInKeyd : public ::testing::TestWithParam<std::string> {
     (void)keyd_.keyadm({"health"});
   }
 
+  // By the user's scheme and password.
+  bool log_in(KnownSession& session, wire::Suite suite = wire::SUITE_MODERN) const {
+    return session.log_in(scheme_, "alice", password_, suite);
+  }
+
+  const std::string scheme_, kind_;
   PrivateKeyd keyd_{"[historic]\nenabled = true\n"};
   std::string password_, value_;
   Hunt hunt_;
+};
+
+class SecretsInKeyd : public HuntedKeyd, public ::testing::WithParamInterface<std::string> {
+ protected:
+  SecretsInKeyd() : HuntedKeyd("challenge", GetParam()) {}
+};
+class SecretsInKeydByScheme : public HuntedKeyd, public ::testing::WithParamInterface<SchemeAndKind> {
+ protected:
+  SecretsInKeydByScheme() : HuntedKeyd(std::get<0>(GetParam()), std::get<1>(GetParam())) {}
 };
 
 // What may lie in locked memory, and when. Everything else nowhere.
@@ -83,32 +99,32 @@ std::set<std::string> live(const std::string& epoch) {
   return {"store key", epoch + " c2s", epoch + " s2c", epoch + " chain", "exporter"};
 }
 
-TEST_P(SecretsInKeyd, EnrolmentLeavesTheStoreKeyAlone) {
+TEST_P(SecretsInKeydByScheme, EnrolmentLeavesTheStoreKeyAlone) {
   EXPECT_THAT(beyond(kAlways), IsEmpty()) << text_of(beyond(kAlways));
   expect_seen("store key");
 }
 
-TEST_P(SecretsInKeyd, ALiveSessionHasItsOwnKeysInLockedMemoryAndNothingElse) {
+TEST_P(SecretsInKeydByScheme, ALiveSessionHasItsOwnKeysInLockedMemoryAndNothingElse) {
   KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
-  ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
+  ASSERT_TRUE(log_in(session));
   EXPECT_THAT(beyond(live("epoch 0")), IsEmpty()) << text_of(beyond(live("epoch 0")));
   expect_seen("alice epoch 0 c2s");
   EXPECT_EQ(session.credential("token"), value_);
   EXPECT_THAT(beyond(live("epoch 0")), IsEmpty()) << text_of(beyond(live("epoch 0")));
 }
 
-TEST_P(SecretsInKeyd, ARekeyedSessionHasTheNewKeysAlone) {
+TEST_P(SecretsInKeydByScheme, ARekeyedSessionHasTheNewKeysAlone) {
   KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
-  ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
+  ASSERT_TRUE(log_in(session));
   ASSERT_TRUE(session.rekey());
   ASSERT_TRUE(session.rekey());
   EXPECT_THAT(beyond(live("epoch 2")), IsEmpty()) << text_of(beyond(live("epoch 2")));
   expect_seen("alice epoch 2 s2c");
 }
 
-TEST_P(SecretsInKeyd, AnEndedSessionLeavesNothing) {
+TEST_P(SecretsInKeydByScheme, AnEndedSessionLeavesNothing) {
   KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
-  ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
+  ASSERT_TRUE(log_in(session));
   EXPECT_EQ(session.credential("token"), value_);
   ASSERT_TRUE(session.rekey());
   ASSERT_TRUE(session.end());
@@ -128,32 +144,41 @@ TEST_P(SecretsInKeyd, EveryTransformOfTheHistoricSuiteLeavesNothing) {
   EXPECT_THAT(beyond(kAlways), IsEmpty()) << text_of(beyond(kAlways));
 }
 
-TEST_P(SecretsInKeyd, ARenewalLeavesNothingOfTheOldSession) {
+TEST_P(SecretsInKeydByScheme, TheHistoricSuiteLeavesNothing) {
+  KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
+  ASSERT_TRUE(log_in(session, wire::SUITE_HISTORIC));
+  EXPECT_THAT(beyond(live("epoch 0")), IsEmpty()) << text_of(beyond(live("epoch 0")));
+  expect_seen("alice epoch 0 c2s");
+  ASSERT_TRUE(session.end());
+  settle();
+  EXPECT_THAT(beyond(kAlways), IsEmpty()) << text_of(beyond(kAlways));
+}
+
+TEST_P(SecretsInKeydByScheme, ARenewalLeavesNothingOfTheOldSession) {
   KnownSession session(keyd_.runtime_dir(), hunt_, "old");
-  ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
-  auto choice = RawClient::choice("alice");
-  choice.set_renews(session.raw.machine->session_id());
+  ASSERT_TRUE(log_in(session));
+  session.renews = true;
   session.name = "renewed";
-  ASSERT_TRUE(session.log_in(choice, password_));
+  ASSERT_TRUE(log_in(session));
   auto allowed = live("renewed epoch 0");
   allowed.erase("exporter");
   allowed.insert("renewed exporter");
   EXPECT_THAT(beyond(allowed), IsEmpty()) << text_of(beyond(allowed));
 }
 
-TEST_P(SecretsInKeyd, WrongPasswordsLeaveNothing) {
+TEST_P(SecretsInKeydByScheme, WrongPasswordsLeaveNothing) {
   for (int i = 0; i < 3; ++i) {
-    const std::string wrong = marked_text(24);
     KnownSession session(keyd_.runtime_dir(), hunt_, "wrong " + std::to_string(i));
-    EXPECT_FALSE(session.log_in(RawClient::choice("alice"), wrong));
+    session.says = marked_text(24);
+    hunt_.mark("what was said " + std::to_string(i), bytes_of(session.says));
+    EXPECT_FALSE(log_in(session));
     EXPECT_TRUE(session.raw.last_packet.has_denied());
   }
-  // The right ones that keyd compared with are not known to the client: the password itself is what counts.
   (void)keyd_.keyadm({"health"});
   EXPECT_THAT(beyond(kAlways), IsEmpty()) << text_of(beyond(kAlways));
 }
 
-TEST_P(SecretsInKeyd, AChangedPasswordAndARemovedCredentialAreForgotten) {
+TEST_P(SecretsInKeydByScheme, AChangedPasswordAndARemovedCredentialAreForgotten) {
   const std::string next = marked_text(30);
   hunt_.mark("next password", bytes_of(next));
   ASSERT_EQ(keyd_.keyadm({"user", "passwd", "alice", "--password-fd", "0"}, next + "\n").exit_code, 0);
@@ -194,14 +219,16 @@ TEST_P(SecretsInKeyd, AVerifierThatComesAndGoesLeavesNothing) {
               ::testing::Each(::testing::Field(&Finding::secret, "store key")));
 }
 
-TEST_P(SecretsInKeyd, NoFileNorLogNorAuditNorTableHasAny) {
+TEST_P(SecretsInKeydByScheme, NoFileNorLogNorAuditNorTableHasAny) {
   {
-    KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
-    ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
+    KnownSession stranger(keyd_.runtime_dir(), hunt_, "stranger"),
+        session(keyd_.runtime_dir(), hunt_, "alice");
+    stranger.says = marked_text(24);
+    hunt_.mark("wrong password", bytes_of(stranger.says));
+    EXPECT_FALSE(log_in(stranger));
+    ASSERT_TRUE(log_in(session));
     EXPECT_EQ(session.credential("token"), value_);
     ASSERT_TRUE(session.rekey());
-    const std::string wrong = marked_text(24);
-    hunt_.mark("wrong password", bytes_of(wrong));
     auto found = hunt_.in_directory(keyd_.directory());  // with the database's journal as it is
     std::erase_if(found, [&](const Finding& f) {
       return f.secret == "store key" && f.where.starts_with(keyd_.state_dir() + "/store.key ");
@@ -219,6 +246,7 @@ TEST_P(SecretsInKeyd, NoFileNorLogNorAuditNorTableHasAny) {
 }
 
 INSTANTIATE_TEST_SUITE_P(In, SecretsInKeyd, pool_kinds(), [](const auto& kind) { return kind.param; });
+INSTANTIATE_TEST_SUITE_P(In, SecretsInKeydByScheme, schemes_and_pool_kinds(), name_of_both);
 
 // ---- cores
 
@@ -229,7 +257,7 @@ TEST_P(SecretsInKeyd, ACrashLeavesNoCore) {
     ASSERT_EQ(errno, EPERM);
   }
   KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
-  ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
+  ASSERT_TRUE(log_in(session));
   const auto place = std::filesystem::read_symlink("/proc/" + std::to_string(keyd_.pid()) + "/cwd");
   ASSERT_EQ(::kill(keyd_.pid(), SIGSEGV), 0);
   ASSERT_TRUE(session.raw.closed_within(10));
@@ -243,7 +271,7 @@ TEST_P(SecretsInKeyd, ACrashLeavesNoCore) {
 TEST_P(SecretsInKeyd, ACoreTakenByRootHasNone) {
   if (!std::filesystem::exists("/usr/bin/gcore")) GTEST_SKIP() << "no gcore (package gdb)";
   KnownSession session(keyd_.runtime_dir(), hunt_, "alice");
-  ASSERT_TRUE(session.log_in(RawClient::choice("alice"), password_));
+  ASSERT_TRUE(log_in(session));
   EXPECT_EQ(session.credential("token"), value_);
   const std::string prefix = keyd_.directory() + "/taken";
   const auto taken = run({"/usr/bin/gcore", "-o", prefix, std::to_string(keyd_.pid())});
