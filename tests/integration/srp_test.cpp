@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/crypto/random.h"
+#include "keyd/sqlite_user_store.h"
 #include "tests/support/eventually.h"
 #include "tests/support/forked.h"
 #include "tests/support/library_client.h"
@@ -194,7 +195,27 @@ TEST_F(Srp, AnUnknownUserIsAnsweredLikeARealOneOverAndOver) {
     EXPECT_TRUE(keyd_.wait_for_log(reason)) << reason;
 }
 
+// What a login may not change of a user, from the store of a keyd that is stopped for it. Each sealing has a nonce of its
+// own: the same octets were not written again.
+auto record_in_store(PrivateKeyd& keyd, const std::string& name) {
+  keyd.stop();
+  daemon::StoredUser user;
+  {
+    const auto opened = daemon::SqliteUserStore::open(keyd.state_dir());
+    const auto found = opened ? opened->users->find(name) : std::unexpected(opened.error());
+    EXPECT_TRUE(found && *found);
+    if (found && *found) user = **found;
+  }
+  EXPECT_TRUE(keyd.start()) << keyd.log();
+  return std::tuple(user.id, user.version, user.state, user.schemes, user.password_changed,
+                    to_hex(user.sealed_verifier), to_hex(user.sealed_historic_verifier));
+}
+
 TEST_F(Srp, ValuesThatMakeTheKeyKnownAreATryAndNoMore) {
+  const auto shown = [&] { return Json::parse(keyd_.keyadm({"user", "show", "alice", "-o", "json"}).out); };
+  const auto stored = record_in_store(keyd_, "alice");
+  Json expected = shown();
+  int tries = 0;
   const auto group = *exchange::SrpGroup::listed(exchange::kDefaultGroupBits);
   const Bytes n(group.modulus_octets().begin(), group.modulus_octets().end());
   const std::vector<Bytes> hostile = {{}, {0}, Bytes(384, 0), n, Bytes(385, 1), Bytes(390, 0xff)};
@@ -216,8 +237,12 @@ TEST_F(Srp, ValuesThatMakeTheKeyKnownAreATryAndNoMore) {
       return 0;
     });
     EXPECT_EQ(attacker.hear(), "denied") << A.size() << " octets";
+    EXPECT_EQ(attacker.wait(), 0);
+    expected["failed_tries"] = ++tries;
+    EXPECT_EQ(shown(), expected) << A.size() << " octets";
   }
   EXPECT_TRUE(keyd_.wait_for_log("bad-key"));
+  EXPECT_EQ(record_in_store(keyd_, "alice"), stored);
 }
 
 // At each stage every message that is not the next one, the earlier ones again among them.
