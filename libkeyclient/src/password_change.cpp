@@ -142,8 +142,10 @@ class Change {
       if (chosen->empty()) continue;
       new_ = std::move(*chosen);
       auto answered = say_answer();
-      if (!answered && answered.error().sealed == wire::REFUSAL_OUT_OF_ORDER) {
-        // The question is another one by now, or the old password's proof has grown old.
+      if (!answered && (answered.error().sealed == wire::REFUSAL_OUT_OF_ORDER ||
+                        answered.error().sealed == wire::REFUSAL_NOT_FOUND)) {
+        // The question is another one by now, or none: another session has answered it. Or the old password's proof has
+        // grown old.
         if (auto stands = let_question_stand(); !stands) return stands;
         if (auto proved = prove_old(); !proved) return proved;
         answered = say_answer();

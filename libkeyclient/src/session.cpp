@@ -234,7 +234,12 @@ Outcome<void> Session::answer_change(std::uint64_t serial, ByteView v, ByteView 
   secret::SecretBuffer hashes(of_new.size() + of_old.size());
   std::ranges::copy(of_old, std::ranges::copy(of_new, hashes.reveal().begin()).out);
   const auto reply = ask(request, hashes.reveal());
-  if (!reply) return std::unexpected(within_session(reply.error()));
+  if (!reply) {
+    // Another session has answered: what stood here is over, unless the refusal has brought the next question.
+    if (reply.error().sealed == wire::REFUSAL_NOT_FOUND && change_->machine.serial() == serial)
+      change_->machine.withdraw();
+    return std::unexpected(within_session(reply.error()));
+  }
   if (!reply->message.has_change_answer() ||
       !change_->machine.take_success(bytes_of(reply->message.change_answer().eap())))
     return std::unexpected(unexpected_answer());

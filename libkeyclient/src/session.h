@@ -36,7 +36,7 @@ class Session {
   [[nodiscard]] Outcome<ServerAnswer> ask_nested(wire::NestedPurpose purpose, ByteView packet);
   // The answer to the question of this serial: the verifier, and for the history the hashes of the new password and the
   // old one. Failure::sealed: POLICY, another password is to be chosen; OUT_OF_ORDER, it is asked otherwise now, or the
-  // old password's proof has grown old.
+  // old password's proof has grown old; NOT_FOUND, it is asked no more, and no question stands here.
   [[nodiscard]] Outcome<void> answer_change(std::uint64_t serial, ByteView v, ByteView of_new,
                                             ByteView of_old);
   // The nested re-authentication has succeeded: the next record goes under its keys.

@@ -456,6 +456,37 @@ TEST_F(TwoSessions, AnAnswerIsMadeByTheQuestionThatStands) {
   EXPECT_TRUE(logs_in("alice", "a 3rd one, quite long")) << "locked out: " << keyd_.log();
 }
 
+// keyd has withdrawn the question to it, and it hears of that with its answer.
+TEST_F(TwoSessions, WhoAnswersWhatTheOtherHasAnsweredIsAskedNoMore) {
+  begin_other();
+  LibraryClient client(keyd_.runtime_dir());
+  ASSERT_EQ(client.login("alice", kOld), KEYCLIENT_OK) << keyclient_error();
+  ASSERT_EQ(keyd_.keyadm({"change-due", "alice"}).exit_code, 0);
+  ASSERT_TRUE(is_asked(client));
+  let_other_change();
+  EXPECT_EQ(client.change(kNew, {"a 3rd one, quite long"}, false), KEYCLIENT_NOT_FOUND);
+  EXPECT_EQ(keyclient_change_requested(client.handle()), 0);
+  int prompts = 0;
+  client.at_question = [&](keyclient_question, const std::string&) { ++prompts; };
+  EXPECT_EQ(client.change(kNew, {"a 3rd one, quite long"}, false), KEYCLIENT_NOT_FOUND);
+  EXPECT_EQ(prompts, 0);
+  ASSERT_EQ(client.change(kNew, {"a 3rd one, quite long"}), KEYCLIENT_OK) << keyclient_error();
+  client.close();
+  EXPECT_TRUE(logs_in("alice", "a 3rd one, quite long"));
+}
+
+TEST_F(TwoSessions, WhoWantsItChangesWhatTheOtherHasChanged) {
+  begin_other();
+  LibraryClient client(keyd_.runtime_dir());
+  ASSERT_EQ(client.login("alice", kOld), KEYCLIENT_OK) << keyclient_error();
+  ASSERT_EQ(keyd_.keyadm({"change-due", "alice"}).exit_code, 0);
+  ASSERT_TRUE(is_asked(client));
+  let_other_change();
+  ASSERT_EQ(client.change(kNew, {"a 3rd one, quite long"}), KEYCLIENT_OK) << keyclient_error();
+  client.close();
+  EXPECT_TRUE(logs_in("alice", "a 3rd one, quite long"));
+}
+
 // ---- the forms of the messages and the parameters
 
 // Claims 2, 20, 34 and 3, 21, 35; in a session of the historic suite.

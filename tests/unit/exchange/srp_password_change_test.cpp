@@ -305,6 +305,17 @@ TEST(SrpPasswordChange, TheSameQuestionAgainIsOneAndAnOlderOneIsNone) {
   EXPECT_FALSE(ends.take(second)) << "answered already";
 }
 
+TEST(SrpPasswordChange, AWithdrawnQuestionIsNotTakenAgainAndTheNextOneIs) {
+  Ends ends(Scene{});
+  const auto question = ends.ask(7);
+  ASSERT_TRUE(ends.take(*question));
+  ends.client.withdraw();
+  EXPECT_FALSE(ends.client.answer(run(2, 1), FixedRandom("client")));
+  EXPECT_FALSE(ends.take(*question));
+  ASSERT_TRUE(ends.take(*ends.ask(8)));
+  EXPECT_TRUE(ends.server.take_answer(*ends.answer()));
+}
+
 // A second password for the same question, after the server did not like the first: other octets throughout.
 TEST(SrpPasswordChange, AnsweredOnceMoreWithAnotherPassword) {
   Ends ends({});
