@@ -39,9 +39,14 @@ class Change {
   auto under_lock(Step step) -> decltype(step(std::declval<Session&>())) {
     if (!client_.session || (!session_id_.empty() && client_.session->id() != session_id_))
       return failed(KEYCLIENT_GONE, "the session ended meanwhile");
-    auto outcome = step(*client_.session);
-    end_if_in_doubt(client_, outcome ? KEYCLIENT_OK : outcome.error().status);
-    return outcome;
+    try {
+      auto outcome = step(*client_.session);
+      end_if_in_doubt(client_, outcome ? KEYCLIENT_OK : outcome.error().status);
+      return outcome;
+    } catch (...) {
+      end_if_in_doubt(client_, KEYCLIENT_INTERNAL);
+      throw;
+    }
   }
 
   Outcome<void> let_question_stand() {
@@ -87,17 +92,24 @@ class Change {
       if (++packets < kSrpPackets || !answer) lock.unlock();
       return answer;
     };
-    auto established =
-        run_srp(carry, choice_, [](secret::SecretBuffer&) -> Outcome<void> { return {}; }, password);
-    if (!established) {
-      // What keyd said at the end did not hold: it has gone over to keys that are not ours. (A denial it has said under
-      // those that it still has.)
-      if (lock.owns_lock() && purpose == wire::NESTED_PURPOSE_REAUTHENTICATE &&
-          established.error().status != KEYCLIENT_DENIED)
+    // What keyd said at the end did not hold, or found no memory: it has gone over to keys that are not ours.
+    const auto end_if_apart = [&] {
+      if (lock.owns_lock() && packets == kSrpPackets && purpose == wire::NESTED_PURPOSE_REAUTHENTICATE)
         end_if_in_doubt(client_, KEYCLIENT_GONE);
-      return std::unexpected(established.error());
+    };
+    try {
+      auto established =
+          run_srp(carry, choice_, [](secret::SecretBuffer&) -> Outcome<void> { return {}; }, password);
+      if (!established) {
+        // (A denial it has said under those that it still has.)
+        if (established.error().status != KEYCLIENT_DENIED) end_if_apart();
+        return std::unexpected(established.error());
+      }
+      if (client_.session) done(*client_.session, std::move(*established));
+    } catch (const std::bad_alloc&) {
+      end_if_apart();
+      throw;
     }
-    if (client_.session) done(*client_.session, std::move(*established));
     return {};
   }
 
@@ -173,9 +185,14 @@ class Change {
     const auto v = exchange::make_verifier(*fresh_, bytes_of(choice_.start.user()), new_.reveal());
     if (!v) return std::unexpected(failure_of(v.error()));
     answer_left_ = false;
-    return in_session([&](Session& session) {
+    return in_session([&](Session& session) -> Outcome<void> {
       answer_left_ = true;  // or may have
-      return session.answer_change(serial_, v->reveal(), of_new->reveal(), of_old->reveal());
+      try {
+        return session.answer_change(serial_, v->reveal(), of_new->reveal(), of_old->reveal());
+      } catch (const std::bad_alloc& e) {
+        if (session.link().usable()) throw;  // it has not left
+        return failed(KEYCLIENT_GONE, std::string("no room for keyd's answer: ") + e.what());
+      }
     });
   }
 
@@ -213,15 +230,19 @@ class Change {
     }
     auto choice = choice_;
     choice.start.clear_renews();
-    auto session = authenticate(client_, Login{std::move(choice),
-                                               [&password]() -> Outcome<secret::SecretBuffer> {
-                                                 return secret::SecretBuffer::copy_of(password.reveal());
-                                               },
-                                               false});
-    if (!session) return std::unexpected(session.error());
-    client_.session.emplace(std::move(*session));
-    client_.descriptor = client_.session->descriptor();
-    return {};
+    try {
+      auto session = authenticate(client_, Login{std::move(choice),
+                                                 [&password]() -> Outcome<secret::SecretBuffer> {
+                                                   return secret::SecretBuffer::copy_of(password.reveal());
+                                                 },
+                                                 false});
+      if (!session) return std::unexpected(session.error());
+      client_.session.emplace(std::move(*session));
+      client_.descriptor = client_.session->descriptor();
+      return {};
+    } catch (const std::bad_alloc& e) {  // says nothing of the password; later there may be memory again
+      return failed(KEYCLIENT_BUSY, e.what());
+    }
   }
 
   // Steps 320 to 328: until this has succeeded the old keys go on protecting what is said.

@@ -69,13 +69,12 @@ Outcome<void> Session::provide_command_key() {
   if (!reply) return std::unexpected(reply.error());
   if (!reply->message.has_fresh_key()) return std::unexpected(unexpected_answer());
   const wire::WrappedKey& answer = reply->message.fresh_key();
+  link_.abandon();  // until this end has gone over too
   const auto key =
       asked.take(answer, command_keys_->suite, command_keys_->hash.reveal(), command_keys_->host_port);
-  if (!key) {
-    link_.abandon();
-    return failed(KEYCLIENT_GONE, key.error().message() + "; the session is over");
-  }
+  if (!key) return failed(KEYCLIENT_GONE, key.error().message() + "; the session is over");
   channel_.advance_with_key(asked.client_nonce(), bytes_of(answer.server_nonce()), key->reveal());
+  link_.resume();
   return {};
 }
 
@@ -95,6 +94,7 @@ Outcome<Session::Reply> Session::exchange_records(const wire::SessionRequest& re
   packet.set_record(record->data(), record->size());
   auto answer = link_.ask(wire::encode(packet));
   if (!answer) return std::unexpected(answer.error());
+  link_.abandon();  // until the answer has proved to be one, and there was memory for it
   if (answer->message.has_refused()) {
     // Outside the channel keyd refuses only what ends the session; anybody's words, so no more than that is
     // believed.
@@ -102,7 +102,6 @@ Outcome<Session::Reply> Session::exchange_records(const wire::SessionRequest& re
     refusal.status = KEYCLIENT_GONE;
     return std::unexpected(std::move(refusal));
   }
-  link_.abandon();  // until the answer has proved to be one
   if (!answer->message.has_record()) return std::unexpected(unexpected_answer());
   auto opened = channel_.open(exchange::RecordType::kSession, bytes_of(answer->message.record()));
   if (!opened) return failed(KEYCLIENT_GONE, "keyd's record does not open; the session is over");
@@ -112,7 +111,12 @@ Outcome<Session::Reply> Session::exchange_records(const wire::SessionRequest& re
     return std::unexpected(unexpected_answer());
   }
   link_.resume();
-  if (reply.message.has_change_request()) take_question(reply.message.change_request());
+  try {
+    if (reply.message.has_change_request()) take_question(reply.message.change_request());
+  } catch (const std::bad_alloc&) {
+    // As one that did not arrive, which keyd asks again: the reply beside it is here. Who has asked for it is told.
+    if (request.has_change_asked()) throw;
+  }
   if (!reply.message.has_refused()) return reply;
   Failure refusal = failure_of(reply.message.refused());
   refusal.sealed = reply.message.refused().code();
@@ -136,7 +140,9 @@ Outcome<void> Session::rekey() {
   if (!reply->message.has_rekey() || reply->message.rekey().random().size() != fresh->size()) {
     return std::unexpected(unexpected_answer());
   }
+  link_.abandon();  // until this end has gone over too
   channel_.advance(*fresh, bytes_of(reply->message.rekey().random()));
+  link_.resume();
   return {};
 }
 
@@ -180,12 +186,13 @@ Outcome<secret::SecretBuffer> Session::echo(ByteView data) {
 
 void Session::take_question(const wire::ChangeRequest& question) {
   if (!change_) return;
+  const ByteView given = bytes_of(question.history_salt());
+  Bytes salt(given.begin(), given.end());
   const auto taken = change_->machine.take_question(
       bytes_of(question.eap()), bytes_of(question.derivation()),
       [this](std::string_view name) { return read_placed(runtime_dir_, name); });
-  if (!taken || question.history_salt().size() != exchange::kHistorySaltSize) return;
-  const ByteView salt = bytes_of(question.history_salt());
-  change_->history_salt.assign(salt.begin(), salt.end());
+  if (!taken || salt.size() != exchange::kHistorySaltSize) return;
+  change_->history_salt = std::move(salt);
   received_ = change_->machine.serial();
 }
 
@@ -263,6 +270,7 @@ Outcome<secret::SecretBuffer> Session::plan_exec() {
   if (!reply->message.has_plan_exec() || reply->message.plan_exec().random().size() != fresh->size()) {
     return std::unexpected(unexpected_answer());
   }
+  link_.abandon();  // whatever comes of it: the next image alone is heard there
   channel_.advance(*fresh, bytes_of(reply->message.plan_exec().random()));
   const auto keys = channel_.hand_over();
   secret::SecretBuffer handover(kHandoverSize);

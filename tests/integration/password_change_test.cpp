@@ -1,7 +1,9 @@
 // The remote change of a password (seed 002) by a real keyd and the library: from the reason to the new keys, beside
 // traffic that goes on.
 #include <gtest/gtest.h>
+#include <linux/sockios.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,6 +16,7 @@
 #include "tests/support/content.h"
 #include "tests/support/eventually.h"
 #include "tests/support/forked.h"
+#include "tests/support/full_pool.h"
 #include "tests/support/library_client.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
@@ -485,6 +488,37 @@ TEST_F(TwoSessions, WhoWantsItChangesWhatTheOtherHasChanged) {
   ASSERT_EQ(client.change(kNew, {"a 3rd one, quite long"}), KEYCLIENT_OK) << keyclient_error();
   client.close();
   EXPECT_TRUE(logs_in("alice", "a 3rd one, quite long"));
+}
+
+// ---- a program at the end of its locked memory
+
+// keyd has the new password for good, and its answer finds no room: that is in doubt like one that never came.
+TEST_F(PasswordChange, AnAnswerThatTheProgramHasNoRoomForIsFoundOut) {
+  LibraryClient client(keyd_.runtime_dir());
+  ASSERT_EQ(client.login("alice", kOld), KEYCLIENT_OK) << keyclient_error();
+  std::atomic<bool> over = false;
+  std::thread hoarder;
+  client.at_question = [&](keyclient_question question, const std::string&) {
+    if (question != KEYCLIENT_NEW_PASSWORD_AGAIN) return;
+    ASSERT_EQ(::kill(keyd_.pid(), SIGSTOP), 0);
+    hoarder = std::thread([&, socket = keyclient_descriptor(client.handle())] {
+      EXPECT_TRUE(eventually([&] {
+        int unread = 0;
+        return ::ioctl(socket, SIOCOUTQ, &unread) == 0 && unread != 0;
+      })) << "the answer has not left";
+      const FullPool full;
+      ::kill(keyd_.pid(), SIGCONT);
+      // Until the library has given that session up.
+      EXPECT_TRUE(eventually([&] { return over || keyclient_descriptor(client.handle()) == -1; }));
+    });
+  };
+  EXPECT_EQ(client.change(kOld, {kNew}), KEYCLIENT_OK) << keyclient_error();
+  over = true;
+  if (hoarder.joinable()) hoarder.join();
+  EXPECT_TRUE(client.changed);
+  EXPECT_EQ(client.echo("in a session by the new one"), KEYCLIENT_OK) << keyclient_error();
+  client.close();
+  EXPECT_TRUE(logs_in("alice", kNew));
 }
 
 // ---- the forms of the messages and the parameters

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <set>
 
+#include "tests/support/full_pool.h"
 #include "tests/unit/support/child.h"
 #include "tests/unit/support/octets.h"
 
@@ -19,7 +20,7 @@ static_assert(!std::is_copy_constructible_v<SecureChannel>, "a copy would use a 
 
 constexpr RecordType kTypes[] = {RecordType::kFinished, RecordType::kSession, RecordType::kApplication};
 
-class SecureChannelTest : public testing::Test {
+class SecureChannelTest : public ::testing::Test {
  protected:
   static SecureChannel end(Role role, std::uint8_t k1 = 1, std::uint8_t k2 = 2, std::uint8_t transcript = 3) {
     return SecureChannel(role, test::repeated(k1, 32), test::repeated(k2, 32),
@@ -57,6 +58,19 @@ TEST_F(SecureChannelTest, CarriesRecordsOfEveryTypeAndSizeBothWays) {
       }
     }
   }
+}
+
+// With the counters at 0 and the keys of before, the next record would go under a nonce that was used.
+TEST_F(SecureChannelTest, StaysInItsEpochWhenThereIsNoMemoryForTheNext) {
+  EXPECT_TRUE(opens(server_, sealed(client_, "before")));
+  {
+    const testing::FullPool full;
+    EXPECT_THROW(client_.advance(test::repeated('c', 32), test::repeated('s', 32)), secret::PoolExhausted);
+  }
+  EXPECT_EQ(client_.epoch(), 0u);
+  EXPECT_TRUE(opens(server_, sealed(client_, "after")));
+  both_advance();
+  EXPECT_TRUE(opens(server_, sealed(client_, "in the next")));
 }
 
 TEST_F(SecureChannelTest, WritesTheHeaderThatItsDocumentDraws) {
