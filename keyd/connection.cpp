@@ -84,6 +84,12 @@ void Connection::out_of_time() {
 kernel::PeerIdentity Connection::take_identified_peer() {
   kernel::PeerIdentity identified;
   identified.pidfd = std::move(sender_pidfd_);
+  if (!identified.pidfd.valid()) {
+    UniqueFd anew;
+    if (kernel::open_peer(socket(), anew) == kernel::PeerOutcome::kOk &&
+        kernel::pidfs_inode(anew.get()) == peer_.inode)
+      identified.pidfd = std::move(anew);
+  }
   identified.inode = peer_.inode;
   identified.pid = peer_.pid;
   identified.ids = peer_.ids;

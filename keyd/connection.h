@@ -106,7 +106,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void out_of_time();
 
   [[nodiscard]] const kernel::PeerIdentity& peer() const { return peer_; }
-  // The peer with a pidfd of its own: the one that came with the packet in hand. Once a packet.
+  // The peer with a pidfd of its own: the one that came with the packet in hand, or, for a handler that had to wait,
+  // one opened anew, so that nobody who waits holds a descriptor. Invalid when the process has gone.
   [[nodiscard]] kernel::PeerIdentity take_identified_peer();
   [[nodiscard]] AccountId account() const { return account_; }
   [[nodiscard]] Door door() const { return door_; }

@@ -23,7 +23,7 @@ wire::Suite wire_suite(const Exchange& exchange) {
 }
 
 // 311 to 319, with the user's record.
-void answer_start(Server& server, Connection& connection, kernel::PeerIdentity peer, ByteView packet,
+void answer_start(Server& server, Connection& connection, ByteView packet,
                   const wire::KryptoknightStart& start, const StoredUser* user) {
   const table::Suite suite = suite_of(start.suite());
   const std::string_view obstacle = obstacle_to(user, table::Scheme::kKryptoknight, suite);
@@ -47,7 +47,9 @@ void answer_start(Server& server, Connection& connection, kernel::PeerIdentity p
   exchange->obstacle = obstacle;
   Exchange& begun = *exchange;
   // The task is PENDING before the answer goes out.
-  if (!mark_pending(server, connection, std::move(peer), std::move(exchange), start.renews())) return;
+  if (!mark_pending(server, connection, connection.take_identified_peer(), std::move(exchange),
+                    start.renews()))
+    return;
   // From here on its receiver can guess offline.
   begun.open_try = open_try(server, connection, begun, obstacle);
   connection.reply(std::move(*reply));
@@ -70,14 +72,13 @@ void handle_kryptoknight_start(Server& server, Connection& connection, const Cli
   server.users().find(
       connection.account(), start.user(),
       [&server, self = connection.shared_from_this(), start,
-       peer = std::make_shared<kernel::PeerIdentity>(connection.take_identified_peer()),
        packet = Bytes(request.packet.begin(), request.packet.end())](const Result<UserPtr>& user) {
         if (self->closed()) return;
         if (!user) {
           refuse_unreadable(server, *self, start.user(), user.error());
           return;
         }
-        self->attempt([&] { answer_start(server, *self, std::move(*peer), packet, start, user->get()); });
+        self->attempt([&] { answer_start(server, *self, packet, start, user->get()); });
       });
 }
 

@@ -45,13 +45,13 @@ const char* refusal_to_renew(BeginOutcome outcome, wire::RefusalCode& code) {
 }
 
 // Charged, and for a re-authentication the task is marked: then the exchange is the session's.
-bool take_place(Server& server, Connection& connection, kernel::PeerIdentity& peer,
-                const wire::SrpStart& start, wire::NestedPurpose purpose,
-                std::unique_ptr<Exchange> exchange) {
+bool take_place(Server& server, Connection& connection, const wire::SrpStart& start,
+                wire::NestedPurpose purpose, std::unique_ptr<Exchange> exchange) {
   auto nested = std::make_unique<NestedExchange>(NestedExchange{purpose, std::move(exchange), {}});
   if (purpose == wire::NESTED_PURPOSE_REAUTHENTICATE) {
     const ExchangeSubject subject{nested->exchange->user, nested->exchange->scheme, nested->exchange->suite,
                                   nested->exchange->session_id, start.renews()};
+    auto peer = connection.take_identified_peer();
     if (const auto outcome = server.tasks().begin(peer, subject); outcome != BeginOutcome::kPending) {
       if (connection.closed()) return false;
       wire::RefusalCode code{};
@@ -95,20 +95,18 @@ void begin_nested(Server& server, Connection& connection, wire::NestedPurpose pu
     refuse_sealed(connection, wire::REFUSAL_INTERNAL, "keyd has no random numbers; its log says why");
     return;
   }
-  server.users().find(
-      connection.account(), start.user(),
-      [&server, self = connection.shared_from_this(), start, purpose,
-       peer = std::make_shared<kernel::PeerIdentity>(connection.take_identified_peer()),
-       packet = Bytes(packet.begin(), packet.end())](const Result<UserPtr>& user) {
-        if (self->closed() || place_of(*self) == nullptr) return;
-        const SrpConversation conversation(server, *self, SrpConversation::Place::kSession);
-        self->attempt([&] {
-          if (!user) return conversation.refuse_unreadable(start.user(), user.error());
-          auto begun = begin_srp(conversation, packet, start, user->get());
-          if (begun && take_place(server, *self, *peer, start, purpose, std::move(begun->exchange)))
-            reply_nested(*self, begun->challenge);
-        });
-      });
+  server.users().find(connection.account(), start.user(),
+                      [&server, self = connection.shared_from_this(), start, purpose,
+                       packet = Bytes(packet.begin(), packet.end())](const Result<UserPtr>& user) {
+                        if (self->closed() || place_of(*self) == nullptr) return;
+                        const SrpConversation conversation(server, *self, SrpConversation::Place::kSession);
+                        self->attempt([&] {
+                          if (!user) return conversation.refuse_unreadable(start.user(), user.error());
+                          auto begun = begin_srp(conversation, packet, start, user->get());
+                          if (begun && take_place(server, *self, start, purpose, std::move(begun->exchange)))
+                            reply_nested(*self, begun->challenge);
+                        });
+                      });
 }
 
 }  // namespace

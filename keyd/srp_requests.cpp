@@ -68,7 +68,6 @@ void handle_srp_start(Server& server, Connection& connection, const ClientReques
   server.users().find(
       connection.account(), start.user(),
       [&server, self = connection.shared_from_this(), start,
-       peer = std::make_shared<kernel::PeerIdentity>(connection.take_identified_peer()),
        packet = Bytes(request.packet.begin(), request.packet.end())](const Result<UserPtr>& user) {
         if (self->closed()) return;
         const SrpConversation conversation(server, *self, SrpConversation::Place::kConnection);
@@ -79,8 +78,8 @@ void handle_srp_start(Server& server, Connection& connection, const ClientReques
         self->attempt([&] {
           auto begun = begin_srp(conversation, packet, start, user->get());
           // The task is PENDING before the challenge goes out.
-          if (begun &&
-              mark_pending(server, *self, std::move(*peer), std::move(begun->exchange), start.renews()))
+          if (begun && mark_pending(server, *self, self->take_identified_peer(), std::move(begun->exchange),
+                                    start.renews()))
             self->reply(std::move(begun->challenge));
         });
       });

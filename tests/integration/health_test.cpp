@@ -3,9 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mount.h>
-#include <sys/ptrace.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -13,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/eventually.h"
+#include "tests/support/held_thread.h"
 #include "tests/support/private_keyd.h"
 
 namespace keyd::testing {
@@ -65,27 +64,13 @@ TEST(Health, OfAStoppedKeydIsNotLiveAfterSeconds) {
   EXPECT_THAT(asked.err, HasSubstr("did not answer"));
 }
 
-// The thread of keyd that has this name; 0 when there is none.
-pid_t thread_of(pid_t process, const std::string& name) {
-  for (const auto& entry :
-       std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
-    std::ifstream file(entry.path() / "comm");
-    std::string comm;
-    if (std::getline(file, comm) && comm == name) return std::stoi(entry.path().filename());
-  }
-  return 0;
-}
-
 TEST(Health, OfAKeydWhoseStoreHangsIsLiveButNotReady) {
   PrivateKeyd keyd;
   ASSERT_TRUE(keyd.start()) << keyd.log();
-  pid_t thread = 0;  // it gives itself its name
-  ASSERT_TRUE(eventually([&] { return (thread = thread_of(keyd.pid(), "keyd-store")) != 0; }));
-  // The store's thread alone is held, as a dead disk would hold it.
-  if (::ptrace(PTRACE_SEIZE, thread, nullptr, nullptr) != 0)
-    GTEST_SKIP() << "needs the right to trace keyd: " << std::strerror(errno);
-  ASSERT_EQ(::ptrace(PTRACE_INTERRUPT, thread, nullptr, nullptr), 0);
-  ASSERT_EQ(::waitpid(thread, nullptr, __WALL), thread);
+  std::vector<pid_t> threads;  // it gives itself its name
+  ASSERT_TRUE(eventually([&] { return (threads = threads_of(keyd.pid(), "keyd-store")).size() == 1; }));
+  HeldThread store(threads[0]);
+  if (!store.held()) GTEST_SKIP() << "needs the right to trace keyd: " << std::strerror(errno);
   for (int i = 0; i < 3; ++i) {
     const auto asked = keyd.keyadm({"health", "-o", "json"});
     EXPECT_EQ(asked.exit_code, 1) << asked.err;
@@ -96,7 +81,7 @@ TEST(Health, OfAKeydWhoseStoreHangsIsLiveButNotReady) {
     EXPECT_TRUE(json["store"].is_null());
     EXPECT_EQ(keyd.keyadm({"health", "--live"}).exit_code, 0);
   }
-  ASSERT_EQ(::ptrace(PTRACE_DETACH, thread, nullptr, nullptr), 0);
+  store.let_go();
   EXPECT_TRUE(keyd.is_healthy());
 }
 

@@ -1,10 +1,14 @@
 // What one uid can take from another: nothing. Shares and the reserve, waits after failed tries, deadlines of
 // the idle and the slow, descriptors on their way.
 #include <gtest/gtest.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -15,6 +19,7 @@
 #include "tests/support/descriptors.h"
 #include "tests/support/eventually.h"
 #include "tests/support/forked.h"
+#include "tests/support/held_thread.h"
 #include "tests/support/private_keyd.h"
 #include "tests/support/raw_client.h"
 #include "tests/support/sanitizers.h"
@@ -278,6 +283,51 @@ TEST_F(Limits, NumbersDrawnAheadThatDoNotFitAreRefusedInOneLine) {
                                      "KiB are for them; set it to 21 at most, or raise RLIMIT_MEMLOCK"),
       std::string::npos)
       << keyd.log();
+}
+
+// Whether keyd has received all that was sent to it.
+bool is_received(const RawClient& raw) {
+  return eventually([&] {
+    int unread = 0;
+    return ::ioctl(raw.descriptor(), SIOCOUTQ, &unread) == 0 && unread == 0;
+  });
+}
+
+// ---- descriptors
+
+std::ptrdiff_t pidfds_of(pid_t process) {
+  const std::filesystem::directory_iterator all("/proc/" + std::to_string(process) + "/fd");
+  return std::count_if(begin(all), end(all), [](const auto& entry) {
+    std::error_code gone;
+    return std::filesystem::read_symlink(entry.path(), gone).string().find("pidfd") != std::string::npos;
+  });
+}
+
+// However long the store takes, a connection is one: so many of a few accounts' leave room for everybody's.
+TEST_F(Limits, AStartThatWaitsForTheStoreHoldsNoDescriptorMore) {
+  PrivateKeyd keyd;
+  start(keyd);
+  const auto threads = threads_of(keyd.pid(), "keyd-store");
+  ASSERT_EQ(threads.size(), 1u);
+  HeldThread store(threads[0]);
+  if (!store.held()) GTEST_SKIP() << "needs the right to trace keyd: " << std::strerror(errno);
+  std::vector<std::unique_ptr<RawClient>> waiting;
+  for (int i = 0; i < 20; ++i) {
+    waiting.push_back(std::make_unique<RawClient>(keyd.runtime_dir()));
+    const std::string nobody = "nobody-" + std::to_string(i);  // whom keyd does not know by heart
+    const auto first =
+        i % 2 == 0
+            ? exchange::SrpClient(RawClient::srp_choice(nobody), {}).start(crypto::fill_random)
+            : exchange::KryptoknightClient(RawClient::knight_choice(nobody), {}).start(crypto::fill_random);
+    ASSERT_TRUE(first && waiting.back()->send(*first) && is_received(*waiting.back()));
+  }
+  EXPECT_TRUE(eventually([&] { return pidfds_of(keyd.pid()) == 0; })) << pidfds_of(keyd.pid());
+  store.let_go();
+  for (const auto& each : waiting) {  // one begins, and finds its process alive
+    const auto answer = each->receive_message();
+    EXPECT_NE(answer.body_case(), wire::ServerPacket::BODY_NOT_SET);
+    EXPECT_NE(answer.refused().code(), wire::REFUSAL_SENDER) << answer.refused().text();
+  }
 }
 
 // ---- the idle and the slow
