@@ -125,7 +125,7 @@ void take_key(const SrpConversation& conversation, const wire::SrpPacket& messag
 }
 
 // 5 and 6. While the worker has the machine, the exchange has an empty one: nothing else is heard meanwhile, and what is
-// over when the worker is done is dropped.
+// over when the worker is done is dropped. Until then its charge stays with it, also when its connection has gone.
 void verify(const SrpConversation& conversation, const wire::SrpPacket& message, ByteView packet) {
   if (conversation.refuse_if_throttled()) return;
   struct Verified {
@@ -145,10 +145,11 @@ void verify(const SrpConversation& conversation, const wire::SrpPacket& message,
         }
         return out;
       },
-      [conversation, id = before.session_id](Verified out) {
+      [conversation, id = before.session_id, charge = std::move(before.verifier)](Verified out) mutable {
         Exchange* const exchange = conversation.exchange(id);
         if (exchange == nullptr) return;
         exchange->machine = std::move(*out.machine);
+        exchange->verifier = std::move(charge);
         conversation.connection().attempt([&] {
           // Once more, before anybody looks at the proof: many that came at once were let in before one was counted.
           if (conversation.refuse_if_throttled()) return;

@@ -13,6 +13,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <sstream>
+#include <thread>
 
 #include "core/crypto/random.h"
 #include "tests/support/bearable_failures.h"
@@ -291,6 +293,99 @@ bool is_received(const RawClient& raw) {
     int unread = 0;
     return ::ioctl(raw.descriptor(), SIOCOUTQ, &unread) == 0 && unread == 0;
   });
+}
+
+// The time that a thread has worked, in clock ticks.
+unsigned long worked(pid_t process, pid_t thread) {
+  std::ifstream file("/proc/" + std::to_string(process) + "/task/" + std::to_string(thread) + "/stat");
+  std::string stat;
+  std::getline(file, stat);
+  std::istringstream fields(stat.substr(stat.rfind(')') + 1));
+  std::string skipped;
+  for (int i = 3; i < 14; ++i) fields >> skipped;
+  unsigned long user = 0, system = 0;
+  fields >> user >> system;
+  return user + system;
+}
+
+// Workers of keyd, each of them at a slow password.
+class BusyWorkers {
+ public:
+  explicit BusyWorkers(const PrivateKeyd& keyd) : keyd_(keyd) {
+    // They give themselves their names.
+    EXPECT_TRUE(eventually([&] {
+      threads_ = threads_of(keyd.pid(), "keyd-worker");
+      return threads_.size() == std::max(1u, std::thread::hardware_concurrency());
+    }));
+    for (std::size_t i = 0; i < threads_.size(); ++i) {
+      const std::string user = "slow-" + std::to_string(i);
+      keyd.enrol(user, "right", {"--scheme", "kryptoknight"});
+      clients_.push_back(std::make_unique<Forked>([&](Forked::Child& child) {
+        const uid_t uid = kStranger + static_cast<uid_t>(i);
+        if (::setresuid(uid, uid, uid) != 0) return 99;
+        RawClient raw(keyd.runtime_dir());
+        if (!raw.begin_knight(RawClient::knight_choice(user))) return 1;
+        const Bytes password = raw.password_packet("right");
+        child.say("ready");
+        child.hear();
+        return raw.send(password) && raw.receive_message(120).has_finished() ? 0 : 2;
+      }));
+      EXPECT_EQ(clients_.back()->hear(), "ready");
+    }
+  }
+  // In the midst of their work: one that waits for some would hold up who brings it.
+  bool hold() {
+    std::vector<unsigned long> before;
+    for (const pid_t thread : threads_) before.push_back(worked(keyd_.pid(), thread));
+    for (const auto& client : clients_) client->say("go on");
+    for (std::size_t i = 0; i < threads_.size(); ++i) {
+      EXPECT_TRUE(eventually([&] { return worked(keyd_.pid(), threads_[i]) >= before[i] + 5; }, 30));
+      held_.push_back(std::make_unique<HeldThread>(threads_[i]));
+      if (!held_.back()->held()) return false;
+    }
+    return true;
+  }
+  void let_go() { held_.clear(); }
+
+ private:
+  const PrivateKeyd& keyd_;
+  std::vector<pid_t> threads_;
+  std::vector<std::unique_ptr<Forked>> clients_;
+  std::vector<std::unique_ptr<HeldThread>> held_;
+};
+
+TEST_F(Limits, AProofThatWaitsForItsVerdictCountsAfterItsClientHasGone) {
+  PrivateKeyd keyd("[kryptoknight]\nmethod = \"bcrypt\"\ncost = 13\n[limits]\npending_per_uid = 2\n");
+  ASSERT_TRUE(keyd.start()) << keyd.log();
+  keyd.enrol("alice", "right", {"--scheme", "srp"});
+  BusyWorkers workers(keyd);
+  std::vector<std::unique_ptr<Forked>> hasty;
+  for (int i = 0; i < 2; ++i) {
+    hasty.push_back(std::make_unique<Forked>([&](Forked::Child& child) {
+      RawClient raw(keyd.runtime_dir());
+      if (!raw.begin_srp(RawClient::srp_choice("alice"))) return 1;
+      child.say("begun");
+      child.hear();
+      const auto proof = raw.srp->prove(bytes_of("right"));
+      return proof && raw.send(*proof) && is_received(raw) ? 0 : 2;
+    }));
+    ASSERT_EQ(hasty.back()->hear(), "begun");
+  }
+  if (!workers.hold()) GTEST_SKIP() << "needs the right to trace keyd: " << std::strerror(errno);
+  for (const auto& each : hasty) {
+    each->say("go on");
+    ASSERT_EQ(each->wait(), 0);
+    ASSERT_TRUE(keyd.wait_for_state(each->pid(), "")) << "nothing of it is PENDING any more";
+  }
+  const auto begins = [&] {
+    RawClient raw(keyd.runtime_dir());
+    exchange::SrpClient machine(RawClient::srp_choice("alice"), {});
+    (void)raw.ask_srp(machine.start(crypto::fill_random));
+    return raw.last_packet;
+  };
+  EXPECT_EQ(begins().refused().text(), "too many exchanges by srp are under way; try again later");
+  workers.let_go();
+  EXPECT_TRUE(eventually([&] { return begins().has_srp(); }, 30)) << keyd.log();
 }
 
 // ---- descriptors
