@@ -235,6 +235,7 @@ void handle_adopt(Server& server, Connection& connection, const SessionRequest& 
   connection.session->channel.advance_for_new_image(bytes_of(request.message.adopt().random()), fresh);
   server.tasks().set_epoch(connection.peer().inode, connection.session->channel.epoch());
   server.tasks().adopted(connection.peer().inode);
+  if (connection.closed()) return;  // what adopted() has heard may have ended it
   connection.phase = Phase::kEstablished;
 }
 
