@@ -203,7 +203,6 @@ void handle_change_answer(Server& server, Connection& connection, const SessionR
       std::make_shared<const secret::SecretBuffer>(secret::SecretBuffer::copy_of(request.payload)),
       server.config().change_history};
   const std::shared_ptr<PasswordUse> use = connection.session->use;
-  ++use->answers;
   server.store().post(
       connection.account(),
       [&sealer = server.sealer(), fresh = std::move(fresh)](UserStore& store) {
@@ -215,6 +214,7 @@ void handle_change_answer(Server& server, Connection& connection, const SessionR
         if (self->closed()) return conclude_change(server, self, changed, stored);
         self->attempt([&] { conclude_change(server, self, changed, stored); });
       });
+  ++use->answers;  // the completion comes in a later turn of the loop
 }
 
 }  // namespace keyd::daemon

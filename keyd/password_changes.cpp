@@ -224,7 +224,7 @@ void PasswordChanges::ask(Connection& connection, bool wanted, std::function<voi
                          if (awaited) return self->attempt([&] { lay(*self, user); });
                          try {
                            lay(*self, user);
-                         } catch (const std::bad_alloc& e) {
+                         } catch (const std::exception& e) {
                            log::error("user \"" + escape(self->session->user) +
                                       "\" cannot be asked for a new password: " + e.what());
                          }
