@@ -98,9 +98,6 @@ void refuse_answer(Server& server, Connection& connection, wire::RefusalCode cod
   refuse_sealed(connection, code, text);
 }
 
-constexpr const char* kNotOffered =
-    "this session is of the historic suite, which keyd does not offer any more; log in by the modern one";
-
 struct Refusal {
   wire::RefusalCode code;
   const char* reason;  // for the audit log
@@ -160,7 +157,7 @@ void handle_change_asked(Server& server, Connection& connection, const SessionRe
                            return;
                          }
                          if (asked == PasswordChanges::Asked::kNotOffered)
-                           return refuse_sealed(*self, wire::REFUSAL_POLICY, kNotOffered);
+                           return refuse_sealed(*self, wire::REFUSAL_POLICY, kSuiteNotOffered);
                          if (asked == PasswordChanges::Asked::kFailed) {
                            refuse_sealed(*self, wire::REFUSAL_INTERNAL,
                                          "keyd cannot ask now; its log says why");
@@ -178,7 +175,7 @@ void handle_change_answer(Server& server, Connection& connection, const SessionR
   if (change == nullptr || change->machine.serial() == 0)
     return refuse_answer(server, connection, wire::REFUSAL_NOT_FOUND, "nothing is asked", "not-asked");
   if (!server.changes().offers(*change))
-    return refuse_answer(server, connection, wire::REFUSAL_GONE, kNotOffered, "suite-not-offered");
+    return refuse_answer(server, connection, wire::REFUSAL_GONE, kSuiteNotOffered, "suite-not-offered");
   if (change->proved_secret.empty() || change->proof_holds_until <= boot_now())
     return refuse_answer(server, connection, wire::REFUSAL_OUT_OF_ORDER, "prove the old password first",
                          "old-password-not-proved");

@@ -83,8 +83,7 @@ void begin_nested(Server& server, Connection& connection, wire::NestedPurpose pu
     return;
   }
   if (!server.changes().offers(*connection.session->change)) {
-    refuse_sealed(connection, wire::REFUSAL_POLICY,
-                  "this session is of the historic suite, which keyd does not offer any more");
+    refuse_sealed(connection, wire::REFUSAL_POLICY, kSuiteNotOffered);
     return;
   }
   if (auto refusal = throttled(server, connection, start.user(), table::Scheme::kSrp)) {

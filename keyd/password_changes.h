@@ -21,6 +21,9 @@ namespace keyd::daemon {
 
 class Server;
 
+inline constexpr const char* kSuiteNotOffered =
+    "this session is of the historic suite, which keyd does not offer any more; log in by the modern one";
+
 class PasswordChanges {
  public:
   // Without a directory parameters are never placed.

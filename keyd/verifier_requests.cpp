@@ -10,17 +10,14 @@
 namespace keyd::daemon {
 namespace {
 
-// Of groups that come with a verifier. Who looks after keyd decides here, not a peer; still below 1024 bits a logarithm
-// is a matter of days, and v gives the password away.
-constexpr unsigned kLeastImportedBits = 1024;
-
 // The verifier that is asked to be taken. kInvalid, kRefused: it is none, or of a group that is not taken.
 Result<exchange::SrpVerifier> verifier_of(const wire::VerifierImport& wanted, secret::SecretBuffer v) {
   const ByteView salt = bytes_of(wanted.salt());
   if (salt.empty() || salt.size() > exchange::kLongestSalt)
     return fail(Code::kInvalid, fmt::format("a salt has 1 to {} octets", exchange::kLongestSalt));
-  auto group = exchange::accept_group(bytes_of(wanted.modulus()), bytes_of(wanted.generator()),
-                                      {.least_bits = kLeastImportedBits, .unlisted = false, .approved = {}});
+  auto group =
+      exchange::accept_group(bytes_of(wanted.modulus()), bytes_of(wanted.generator()),
+                             {.least_bits = exchange::kLeastGroupBits, .unlisted = false, .approved = {}});
   if (!group) return std::unexpected(group.error());
   if (!exchange::check_verifier(*group, v.reveal()))
     return fail(Code::kInvalid, "the verifier is no number of its group");

@@ -17,6 +17,9 @@
 namespace keyd::exchange {
 
 inline constexpr unsigned kDefaultGroupBits = 3072;
+// The fewest of a verifier's that was made elsewhere, where an administrator or a user says so, and never a peer: below, a
+// logarithm is a matter of days, and v gives the password away.
+inline constexpr unsigned kLeastGroupBits = 1024;
 inline constexpr unsigned kLargestGroupBits = 8192;
 inline constexpr std::size_t kLargestGroupOctets = kLargestGroupBits / 8;
 

@@ -7,8 +7,6 @@ namespace keyd::client {
 
 namespace {
 
-constexpr std::uint32_t kLeastGroupBits = 1024;  // of RFC 5054's list
-
 Outcome<wire::Suite> suite_of(const keyclient_login& login) {
   const std::string_view suite = login.suite == nullptr ? "modern" : login.suite;
   if (suite == "modern") return wire::SUITE_MODERN;
@@ -81,7 +79,7 @@ Outcome<Choice> srp_choice(const keyclient_login& login, wire::Suite suite) {
   if (login.srp_vendor_id != 0) choice.vendor_id = login.srp_vendor_id;
   choice.start.set_can_change_password(login.can_change_password != 0);
   if (login.srp_least_group_bits != 0) {
-    if (login.srp_least_group_bits < kLeastGroupBits ||
+    if (login.srp_least_group_bits < exchange::kLeastGroupBits ||
         login.srp_least_group_bits > exchange::kLargestGroupBits)
       return failed(KEYCLIENT_INVALID, "srp_least_group_bits is 1024 to 8192");
     choice.groups.least_bits = login.srp_least_group_bits;

@@ -411,6 +411,14 @@ class TwoSessions : public PasswordChange {
     client.close();
     EXPECT_TRUE(logs_in("alice", "a 3rd one, quite long")) << "locked out: " << keyd_.log();
   }
+  // Both are asked, and the other one answers.
+  void let_other_answer_first(LibraryClient& client) {
+    begin_other();
+    ASSERT_EQ(client.login("alice", kOld), KEYCLIENT_OK) << keyclient_error();
+    ASSERT_EQ(keyd_.keyadm({"change-due", "alice"}).exit_code, 0);
+    ASSERT_TRUE(is_asked(client));
+    let_other_change();
+  }
   std::optional<Forked> other_;
 };
 
@@ -461,12 +469,8 @@ TEST_F(TwoSessions, AnAnswerIsMadeByTheQuestionThatStands) {
 
 // keyd has withdrawn the question to it, and it hears of that with its answer.
 TEST_F(TwoSessions, WhoAnswersWhatTheOtherHasAnsweredIsAskedNoMore) {
-  begin_other();
   LibraryClient client(keyd_.runtime_dir());
-  ASSERT_EQ(client.login("alice", kOld), KEYCLIENT_OK) << keyclient_error();
-  ASSERT_EQ(keyd_.keyadm({"change-due", "alice"}).exit_code, 0);
-  ASSERT_TRUE(is_asked(client));
-  let_other_change();
+  ASSERT_NO_FATAL_FAILURE(let_other_answer_first(client));
   EXPECT_EQ(client.change(kNew, {"a 3rd one, quite long"}, false), KEYCLIENT_NOT_FOUND);
   EXPECT_EQ(keyclient_change_requested(client.handle()), 0);
   int prompts = 0;
@@ -479,12 +483,8 @@ TEST_F(TwoSessions, WhoAnswersWhatTheOtherHasAnsweredIsAskedNoMore) {
 }
 
 TEST_F(TwoSessions, WhoWantsItChangesWhatTheOtherHasChanged) {
-  begin_other();
   LibraryClient client(keyd_.runtime_dir());
-  ASSERT_EQ(client.login("alice", kOld), KEYCLIENT_OK) << keyclient_error();
-  ASSERT_EQ(keyd_.keyadm({"change-due", "alice"}).exit_code, 0);
-  ASSERT_TRUE(is_asked(client));
-  let_other_change();
+  ASSERT_NO_FATAL_FAILURE(let_other_answer_first(client));
   ASSERT_EQ(client.change(kNew, {"a 3rd one, quite long"}), KEYCLIENT_OK) << keyclient_error();
   client.close();
   EXPECT_TRUE(logs_in("alice", "a 3rd one, quite long"));

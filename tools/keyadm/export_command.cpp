@@ -105,8 +105,9 @@ class Export {
     auto answer = link_.ask_for_secret(request);
     if (!answer) return std::unexpected(answer.error());
     const wire::VerifierRecord& record = answer->reply.verifier();
-    const auto group = exchange::accept_group(bytes_of(record.modulus()), bytes_of(record.generator()),
-                                              {.least_bits = 1024, .unlisted = false, .approved = {}});
+    const auto group =
+        exchange::accept_group(bytes_of(record.modulus()), bytes_of(record.generator()),
+                               {.least_bits = exchange::kLeastGroupBits, .unlisted = false, .approved = {}});
     if (!group) return fail(Code::kRefused, "the group of \"" + escape(name) + "\": " + group.error().detail);
     const ByteView salt = bytes_of(record.salt());
     if (salt.empty() || salt.size() > exchange::kLongestSalt ||

@@ -8,7 +8,8 @@ namespace keyd::keyadm {
 namespace {
 
 // Whoever imports has looked at the file; below this a verifier gives its password away (keyd/verifier_requests.cpp).
-constexpr exchange::GroupPolicy kPolicy{.least_bits = 1024, .unlisted = false, .approved = {}};
+constexpr exchange::GroupPolicy kPolicy{
+    .least_bits = exchange::kLeastGroupBits, .unlisted = false, .approved = {}};
 
 Result<exchange::SrpGroup> group_of_openssl(std::string_view name) {
   unsigned bits = 0;
